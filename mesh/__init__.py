@@ -1,0 +1,1 @@
+"""What the services stand on: the contract's policies, the runtime, the mesh itself."""

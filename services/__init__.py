@@ -1,0 +1,1 @@
+"""The domain services, a folder each; none knows another's code."""
