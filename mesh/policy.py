@@ -6,6 +6,7 @@ Owns the reading of our options. Decides nothing: the enforcement is
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,11 @@ class Contract:
     meanings: Mapping[tuple[str, str], Meaning]
     """By error domain and reason."""
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """Every scope that a method asks for."""
+        return frozenset(m.policy.scope for m in self.methods.values() if m.policy.scope)
+
     def of_service(self, name: str) -> Iterator[Method]:
         """The methods that a service of the catalogue implements."""
         return (method for method in self.methods.values() if method.service == name)
@@ -162,6 +168,12 @@ def meanings_of(enum: EnumDescriptor) -> Iterator[Meaning]:
             meaning = options.Extensions[policy_pb2.error]
             reason = value.name.removeprefix(_REASON_PREFIX)
             yield Meaning(domain, reason, meaning.code, meaning.en, meaning.ru)
+
+
+def package_meanings(package: str) -> list[Meaning]:
+    """The reasons of a package whose generated modules are imported, or importable."""
+    errors = importlib.import_module(f"{package}.errors_pb2")
+    return list(meanings_of(errors.DESCRIPTOR.enum_types_by_name[_REASON_ENUM]))
 
 
 def contract_of(files: Iterable[FileDescriptor]) -> Contract:

@@ -1,0 +1,1 @@
+"""What the mesh measures, and under which names."""

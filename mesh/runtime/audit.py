@@ -1,0 +1,45 @@
+"""Audit records: who did what to what, and how it ended, for methods that the contract names."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import bindparam, insert
+
+from mesh.runtime import metrics
+from mesh.runtime.calls import Call
+from mesh.runtime.errors import Unavailable
+from mesh.runtime.ids import uuid7
+from mesh.runtime.sql import Database, Statement
+from mesh.runtime.tables import AUDIT
+
+_log = structlog.get_logger(__name__)
+_RECORD = Statement(
+    insert(AUDIT).values({name: bindparam(name) for name in AUDIT.c.keys()})  # noqa: SIM118
+)
+
+
+class Auditor:
+    """Writes audit records into the service's own schema."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, call: Call, resource: str, outcome: str) -> None:
+        """Keeps one record. A failure is logged and counted: the change has happened already."""
+        values = {
+            "id": uuid7(),
+            "at": datetime.now(UTC),
+            "method": call.method,
+            "caller": call.caller,
+            "actor": call.actor,
+            "resource": resource,
+            "outcome": outcome,
+            "request_id": call.request_id,
+        }
+        try:
+            await self._database.run(_RECORD, values)
+        except Unavailable:
+            metrics.AUDIT_LOST.labels(call.method).inc()
+            _log.error("audit_record_lost", resource=resource, outcome=outcome)

@@ -1,0 +1,188 @@
+"""Every call passes here: proof, caller, token, policy, validation, deadline, errors.
+
+A method's handler is composed once, at start, from its contract; a call then
+runs one function, not a chain of interceptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from mesh import policy
+from mesh.runtime import access, calls, errors, metrics, traces, validation
+from mesh.runtime.audit import Auditor
+from mesh.runtime.calls import Call, User
+from mesh.runtime.errors import MeshError
+from mesh.runtime.proof import Proof
+from mesh.runtime.tokens import Verifier
+
+_log = structlog.get_logger(__name__)
+_BEARER = "bearer "
+Context = grpc.aio.ServicerContext[Any, Any]
+Unary = Callable[[Any, Call], Awaitable[Any]]
+Streaming = Callable[[Any, Call], AsyncIterator[Any]]
+
+
+class Gate:
+    """What a service checks of every call, and how it answers when something is wrong."""
+
+    def __init__(
+        self,
+        service: str,
+        proof: Proof,
+        verifier: Verifier,
+        auditor: Auditor | None,
+        meanings: Mapping[str, policy.Meaning],
+    ) -> None:
+        self._service = service
+        self._proof = proof
+        self._verifier = verifier
+        self._auditor = auditor
+        self._meanings = meanings
+
+    def unary(self, method: policy.Method, run: Unary) -> Callable[..., Awaitable[Any]]:
+        """The handler of a method that answers once."""
+        owner = access.owner_check(method)
+        duration = metrics.DURATIONS.labels(self._service, method.path)
+        timeout_s = method.policy.timeout_ms / 1000
+
+        async def handle(request: Message, context: Context) -> Any:
+            started = time.perf_counter()
+            call = None
+            try:
+                call = await self._enter(method, context, timeout_s)
+                validation.check(request)
+                if owner is not None:
+                    owner(request, call)
+                with traces.span(method.path, call.traceparent):
+                    async with asyncio.timeout_at(call.deadline_s):
+                        response = await run(request, call)
+                await self._audit(method, call, request, "OK")
+                self._count(method, call, "OK")
+                return response
+            except Exception as error:
+                await self._refuse(method, call, request, error, context)
+            finally:
+                duration.observe((time.perf_counter() - started) * 1000)
+
+        return handle
+
+    def streaming(self, method: policy.Method, run: Streaming) -> Callable[..., Awaitable[None]]:
+        """The handler of a method that streams its answers, or both ways."""
+        owner = access.owner_check(method)
+        under_way = metrics.STREAMS.labels(method.path)
+        both_ways = method.descriptor.client_streaming
+
+        async def handle(request: Any, context: Context) -> None:
+            call = None
+            under_way.inc()
+            try:
+                async with asyncio.timeout(None) as limit:
+                    call = await self._enter(method, context, None, limit)
+                    if not both_ways:
+                        validation.check(request)
+                        if owner is not None:
+                            owner(request, call)
+                    requests = _validated(request) if both_ways else request
+                    async for response in run(requests, call):
+                        await context.write(response)
+                self._count(method, call, "OK")
+            except Exception as error:
+                expired = limit.expired() and isinstance(error, TimeoutError)
+                await self._refuse(
+                    method, call, None, MeshError("TOKEN_EXPIRED") if expired else error, context
+                )
+            finally:
+                under_way.dec()
+
+        return handle
+
+    async def _enter(
+        self,
+        method: policy.Method,
+        context: Context,
+        timeout_s: float | None,
+        limit: asyncio.Timeout | None = None,
+    ) -> Call:
+        metadata: dict[str, str] = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]
+        caller = self._proof.caller(metadata)
+        token = metadata.get("authorization", "")
+        user = None
+        # A public method does not look at tokens: a stale one must not keep anyone from login.
+        if token and method.policy.access != policy.PUBLIC:
+            user = await self._user(token)
+        if limit is not None and user is not None:
+            limit.reschedule(calls.stream_end_s(user))
+        call = Call(
+            method=method.path,
+            caller=caller,
+            user=user,
+            token=token,
+            request_id=metadata.get("x-request-id", ""),
+            traceparent=traces.incoming(metadata.get("traceparent", "")),
+            deadline_s=_deadline_s(context, timeout_s),
+            stream_limit=limit,
+        )
+        calls.enter(call)
+        access.admit(method, call)
+        return call
+
+    async def _user(self, authorization: str) -> User:
+        if authorization[: len(_BEARER)].lower() != _BEARER:
+            raise MeshError("TOKEN_INVALID", "the authorization is not a bearer token")
+        return await self._verifier.verify(authorization[len(_BEARER) :])
+
+    async def _refuse(
+        self,
+        method: policy.Method,
+        call: Call | None,
+        request: Message | None,
+        error: Exception,
+        context: Context,
+    ) -> None:
+        status, meaning = errors.status_of(error, self._meanings)
+        if meaning.reason == "UNEXPECTED":
+            metrics.UNEXPECTED.labels(method.path).inc()
+            _log.error("unexpected_error", method=method.path, exc_info=error)
+        if call is not None and request is not None:
+            await self._audit(method, call, request, meaning.reason)
+        self._count(method, call, policy.code_name(meaning.code))
+        await errors.abort(context, status)
+
+    async def _audit(
+        self, method: policy.Method, call: Call, request: Message, outcome: str
+    ) -> None:
+        if self._auditor is not None and method.policy.audit:
+            await self._auditor.record(call, _resource(method, request), outcome)
+
+    def _count(self, method: policy.Method, call: Call | None, code: str) -> None:
+        source = call.caller if call else ""
+        metrics.REQUESTS.labels("destination", source, self._service, method.path, code).inc()
+
+
+def _deadline_s(context: Context, timeout_s: float | None) -> float | None:
+    if timeout_s is None:
+        return None
+    left_s = context.time_remaining()
+    longest_s = timeout_s if left_s is None else min(timeout_s, left_s)
+    return asyncio.get_running_loop().time() + longest_s
+
+
+def _resource(method: policy.Method, request: Message) -> str:
+    value: Any = request
+    for part in method.policy.owner.split(".") if method.policy.owner else ():
+        value = getattr(value, part)
+    return value if isinstance(value, str) else ""
+
+
+async def _validated(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        validation.check(request)
+        yield request

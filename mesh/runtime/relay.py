@@ -1,0 +1,173 @@
+"""Carries committed events from the outbox to the bus, in order, at least once.
+
+One relay per service holds the lease. It wakes on NOTIFY, with a poll behind
+it, and keeps the outbox's hourly partitions. Killed between publishing and
+marking, its successor publishes again; the inbox of each consumer drops what
+it has already had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from palestra.mesh.v1.event_pb2 import Event
+
+PARTITIONS = 8
+"""Streams per publisher; a key's events are all in one."""
+BATCH = 200
+POLL_S = 0.5
+KEEP = timedelta(hours=24)
+AHEAD_H = 3
+UPKEEP_S = 600.0
+_log = structlog.get_logger(__name__)
+
+_WAITING = """
+    SELECT position, occurred_at, id, type, key, key_version, actor, cause, traceparent, payload
+    FROM outbox WHERE published_at IS NULL ORDER BY position LIMIT %s
+"""
+_PUBLISHED = "UPDATE outbox SET published_at = now() WHERE position = ANY(%s) AND occurred_at >= %s"
+
+Connection = psycopg.AsyncConnection[tuple[object, ...]]
+
+
+def stream(publisher: str, partition: int) -> str:
+    """The Redis key of one of a publisher's streams."""
+    return f"events:{publisher}:{partition}"
+
+
+def partition_of(key: str) -> int:
+    """Which stream carries the events of `key`."""
+    return zlib.crc32(key.encode()) % PARTITIONS
+
+
+class Relay:
+    """The relay of one service."""
+
+    def __init__(self, url: str, redis: Redis, service: str, region: int) -> None:
+        self._url = url
+        self._redis = redis
+        self._service = service
+        self._region = str(region)
+
+    async def run(self) -> None:
+        """Relays until cancelled; to be run under the service's relay lease."""
+        async with await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, application_name="relay"
+        ) as connection:
+            await self._relay(connection)
+
+    async def _relay(self, connection: Connection) -> None:
+        await connection.execute(
+            psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(f"outbox_{self._service}"))
+        )
+        loop = asyncio.get_running_loop()
+        upkeep_at = loop.time()
+        while True:
+            if loop.time() >= upkeep_at:
+                await make_partitions(connection)
+                await drop_partitions(connection)
+                upkeep_at = loop.time() + UPKEEP_S
+            try:
+                while await self._publish(connection):
+                    pass
+            except RedisError as error:
+                _log.warning("bus_unavailable", error=type(error).__name__)
+                await asyncio.sleep(POLL_S)
+                continue
+            # One notice wakes us; what else has queued up is covered by the next drain.
+            async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                pass
+
+    async def _publish(self, connection: Connection) -> bool:
+        """Publishes one batch; true where there may be more."""
+        rows = await (await connection.execute(_WAITING, (BATCH,), binary=True)).fetchall()
+        if not rows:
+            return False
+        oldest = f"{int((datetime.now(UTC) - KEEP).timestamp() * 1000)}-0"
+        # Not a transaction: the streams may live on several nodes.
+        pipeline = self._redis.pipeline(transaction=False)
+        for row in rows:
+            event = self._event(row)
+            pipeline.xadd(
+                stream(self._service, partition_of(event.key)),
+                {"e": event.SerializeToString()},
+                minid=oldest,
+                approximate=True,
+            )
+        await pipeline.execute()
+        positions = [row[0] for row in rows]
+        since = min(row[1] for row in rows)  # type: ignore[type-var]
+        await connection.execute(_PUBLISHED, (positions, since), binary=True)
+        return len(rows) == BATCH
+
+    def _event(self, row: tuple[object, ...]) -> Event:
+        _, occurred_at, id_, type_, key, version, actor, cause, traceparent, payload = row
+        at = Timestamp()
+        at.FromDatetime(occurred_at)  # type: ignore[arg-type]
+        return Event(
+            id=str(id_),
+            type=str(type_),
+            key=str(key),
+            key_version=version,  # type: ignore[arg-type]
+            occurred_at=at,
+            region=self._region,
+            actor=str(actor),
+            cause=str(cause),
+            traceparent=str(traceparent),
+            payload=payload,  # type: ignore[arg-type]
+        )
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
+async def make_partitions(connection: Connection, now: datetime | None = None) -> None:
+    """Makes the outbox's partitions that are missing, from the last hour to the next few."""
+    first = _hour(now or datetime.now(UTC)) - timedelta(hours=1)
+    for step in range(AHEAD_H + 2):
+        start = first + timedelta(hours=step)
+        name = f"outbox_{start:%Y%m%d%H}"
+        found = await (await connection.execute("SELECT to_regclass(%s)", (name,))).fetchone()
+        # Asked first, because even an idle CREATE locks the whole outbox.
+        if found is None or found[0] is None:
+            await connection.execute(_create_partition(name, start))
+
+
+def _create_partition(name: str, start: datetime) -> psycopg.sql.Composed:
+    return psycopg.sql.SQL(
+        "CREATE TABLE IF NOT EXISTS {} PARTITION OF outbox FOR VALUES FROM ({}) TO ({})"
+    ).format(
+        psycopg.sql.Identifier(name),
+        psycopg.sql.Literal(start.isoformat()),
+        psycopg.sql.Literal((start + timedelta(hours=1)).isoformat()),
+    )
+
+
+async def drop_partitions(connection: Connection, now: datetime | None = None) -> None:
+    """Drops the partitions older than a day in which everything was published."""
+    last = f"outbox_{_hour(now or datetime.now(UTC)) - KEEP:%Y%m%d%H}"
+    names = await (
+        await connection.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'outbox'::regclass"
+        )
+    ).fetchall()
+    for (name,) in names:
+        if str(name) >= last:
+            continue
+        table = psycopg.sql.Identifier(str(name))
+        waiting = await (
+            await connection.execute(
+                psycopg.sql.SQL("SELECT 1 FROM {} WHERE published_at IS NULL LIMIT 1").format(table)
+            )
+        ).fetchone()
+        if waiting is None:
+            await connection.execute(psycopg.sql.SQL("DROP TABLE {}").format(table))

@@ -1,0 +1,134 @@
+"""The gRPC server of a process: the contract's methods, health, reflection, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol, get_type_hints
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, ServiceDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from mesh import policy
+from mesh.runtime.gate import Gate
+
+MOST_CALLS = 20_000
+LARGEST_MESSAGE = 8 << 20
+OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    # The node proxy keeps its connections; it may ping them as often as it likes.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Servicer(Protocol):
+    """What `rpc.py` declares: a service of the contract, and a method for each of its RPCs.
+
+    Unary: `async def GetX(self, request: GetXRequest, call: Call) -> GetXResponse`.
+    Streaming: an async generator; both ways, its `request` is an async iterator.
+    """
+
+    CONTRACT: ServiceDescriptor
+
+
+class DeclarationError(Exception):
+    """A servicer does not implement its contract; says which method and why."""
+
+
+def handlers_of(servicer: Servicer, gate: Gate) -> Mapping[str, Any]:
+    """The gRPC handlers of a servicer, by path.
+
+    Raises:
+        DeclarationError: an RPC is missing, or its request type is not the contract's.
+    """
+    found = {}
+    for descriptor in servicer.CONTRACT.methods:
+        method = policy.method_of(descriptor)
+        run = getattr(servicer, descriptor.name, None)
+        if run is None:
+            raise DeclarationError(f"{type(servicer).__name__} lacks {descriptor.full_name}")
+        _check_request_type(servicer, descriptor.name, descriptor.input_type, method)
+        found[method.path] = _handler(method, run, gate)
+    return found
+
+
+def _check_request_type(
+    servicer: Servicer, name: str, wanted: Descriptor, method: policy.Method
+) -> None:
+    if method.descriptor.client_streaming:
+        return
+    hint = get_type_hints(getattr(type(servicer), name)).get("request")
+    if getattr(hint, "DESCRIPTOR", None) is not wanted:
+        raise DeclarationError(f"{type(servicer).__name__}.{name} does not take {wanted.name}")
+
+
+def _handler(method: policy.Method, run: Any, gate: Gate) -> Any:
+    descriptor = method.descriptor
+    codec = {
+        "request_deserializer": message_factory.GetMessageClass(descriptor.input_type).FromString,
+        "response_serializer": message_factory.GetMessageClass(
+            descriptor.output_type
+        ).SerializeToString,
+    }
+    if descriptor.client_streaming and descriptor.server_streaming:
+        return grpc.stream_stream_rpc_method_handler(gate.streaming(method, run), **codec)
+    if descriptor.client_streaming:
+        raise DeclarationError(f"{descriptor.full_name}: streams go both ways or from the server")
+    if descriptor.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(gate.streaming(method, run), **codec)
+    return grpc.unary_unary_rpc_method_handler(gate.unary(method, run), **codec)
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    def __init__(self, handlers: Mapping[str, Any]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        return self._handlers.get(handler_call_details.method)
+
+
+class Server:
+    """Serves the contract's methods on one address."""
+
+    def __init__(self, address: str, servicers: Iterable[Servicer], gate: Gate) -> None:
+        self._address = address
+        self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
+        self._health = HealthServicer()
+        names = []
+        handlers: dict[str, Any] = {}
+        for servicer in servicers:
+            handlers.update(handlers_of(servicer, gate))
+            names.append(servicer.CONTRACT.full_name)
+        self._server.add_generic_rpc_handlers((_Handlers(handlers),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+
+    async def start(self) -> None:
+        """Binds, serves, and says so.
+
+        Raises:
+            RuntimeError: the address cannot be bound.
+        """
+        if self._address.startswith("unix:"):
+            with suppress(FileNotFoundError):
+                os.unlink(self._address.removeprefix("unix:"))
+        self._server.add_insecure_port(self._address)
+        await self._server.start()
+        await self._health.set("", SERVING)
+
+    async def drain(self, drain_s: float, grace_s: float) -> None:
+        """Says NOT_SERVING, lets callers turn elsewhere, finishes what is under way."""
+        await self._health.set("", NOT_SERVING)
+        await asyncio.sleep(drain_s)
+        await self._server.stop(grace_s)

@@ -1,0 +1,208 @@
+"""A service is declared, not wired: its name, servicers, handlers, jobs and settings.
+
+`run(SERVICE)` does the rest: settings, migration, stores, server, health,
+relay, consumer, jobs, drain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import structlog
+import uvloop
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from mesh import policy
+from mesh.runtime import logs, metrics, migrate, relay, settings, tokens, traces
+from mesh.runtime.audit import Auditor
+from mesh.runtime.bus import Consumer, Handler
+from mesh.runtime.channel import MeshChannel
+from mesh.runtime.gate import Gate
+from mesh.runtime.leases import Leases
+from mesh.runtime.proof import Proof
+from mesh.runtime.server import Server, Servicer
+from mesh.runtime.settings import Settings
+from mesh.runtime.sql import Database
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something a service does by the clock, in one of its processes at a time."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the runtime gives a service to build itself from."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    mesh: MeshChannel
+    own: Any
+    """The service's own settings."""
+    verifier: tokens.Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service is made of."""
+
+    servicers: Sequence[Servicer] = ()
+    handlers: Sequence[Handler] = ()
+    jobs: Sequence[Job] = ()
+    loops: Sequence[Callable[[], Awaitable[None]]] = ()
+    """What runs in every process until it drains."""
+    keys: tokens.FetchKeys | None = None
+    """Where the token keys come from; through the mesh, unless the service masters them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The declaration of a service."""
+
+    name: str
+    compose: Callable[[Host], Parts]
+    settings: type[Any] | None = None
+    """A frozen dataclass, filled from `PALESTRA_<NAME>_<FIELD>`."""
+
+    @property
+    def migrations(self) -> Path | None:
+        """The service's own migrations folder, beside its `service.py`."""
+        folder = Path(inspect.getfile(self.compose)).parent / "migrations"
+        return folder if folder.is_dir() else None
+
+
+def run(service: Service) -> None:
+    """Runs a service process until SIGTERM or SIGINT.
+
+    Raises:
+        SystemExit: a setting is wrong; says which.
+    """
+    try:
+        told = settings.read(Settings)
+        own = (
+            settings.read(service.settings, f"{settings.PREFIX}{service.name.upper()}_")
+            if service.settings
+            else None
+        )
+    except settings.SettingsError as error:
+        raise SystemExit(f"{service.name}: {error}") from None
+    logs.configure(told.service, told.worker, told.log_level)
+    traces.configure(told)
+    uvloop.run(_run(service, told, own))
+
+
+async def _run(service: Service, told: Settings, own: Any) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(migrate.migrate, told.database_url, service.migrations)
+        await _make_partitions(told.database_url)
+        server, background = await _compose(service, told, own, stack)
+        await server.start()
+        _log.info("serving", address=told.listen)
+        tasks = [asyncio.create_task(_keep(work)) for work in background]
+        await stop.wait()
+        _log.info("draining")
+        await server.drain(told.drain_s, told.grace_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    _log.info("stopped")
+
+
+async def _make_partitions(url: str) -> None:
+    # Before the first call: a write whose hour has no partition would fail.
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(migrate.LOCK)
+        await relay.make_partitions(connection)
+
+
+async def _compose(
+    service: Service, told: Settings, own: Any, stack: AsyncExitStack
+) -> tuple[Server, list[Callable[[], Awaitable[None]]]]:
+    database = Database(told.database_url, pool_size=told.pool_size, application=told.service)
+    await database.open()
+    stack.push_async_callback(database.close)
+    redis = connect_redis(told.redis_url)
+    stack.push_async_callback(redis.aclose)
+    mesh = MeshChannel(told.mesh)
+    stack.push_async_callback(mesh.close)
+    verifier = tokens.Verifier(tokens.from_mesh(mesh))
+    host = Host(told, database, redis, mesh, own, verifier)
+    parts = service.compose(host)
+    if parts.keys is not None:
+        verifier.fetch = parts.keys
+    gate = Gate(
+        told.service, Proof(told.mesh_proof_file), verifier, Auditor(database), _meanings(parts)
+    )
+    leases = Leases(told.database_url)
+    leases.add("relay", relay.Relay(told.database_url, redis, told.service, told.region).run)
+    for name, work in Consumer(database, redis, told.service, parts.handlers).works():
+        leases.add(name, work)
+    for job in parts.jobs:
+        leases.add(f"job {job.name}", _by_the_clock(job))
+    exporter = await metrics.serve(told.metrics)
+    if exporter is not None:
+        stack.callback(exporter.close)
+    return Server(told.listen, parts.servicers, gate), [leases.run, *parts.loops]
+
+
+def connect_redis(url: str) -> Redis:
+    """The bus and cache; a broken connection is made anew at the next command."""
+    # One connection per consumed stream blocks; the rest is bounded.
+    return Redis.from_url(
+        url,
+        max_connections=256,
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+    )
+
+
+def _meanings(parts: Parts) -> dict[str, policy.Meaning]:
+    """The reasons of the service's own domain, from the files beside its servicers."""
+    packages = {servicer.CONTRACT.file.package for servicer in parts.servicers}
+    return {
+        meaning.reason: meaning
+        for package in packages
+        for meaning in policy.package_meanings(package)
+    }
+
+
+def _by_the_clock(job: Job) -> Callable[[], Awaitable[None]]:
+    async def work() -> None:
+        while True:
+            await job.run()
+            await asyncio.sleep(job.every_s)
+
+    return work
+
+
+async def _keep(work: Callable[[], Awaitable[None]]) -> None:
+    """Runs a loop for the life of the process; one that fails is started again."""
+    while True:
+        try:
+            await work()
+            return
+        except Exception:
+            _log.exception("background_failed")
+            await asyncio.sleep(1)

@@ -1,0 +1,32 @@
+"""The contract's field rules, checked before a method sees its request."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from protovalidate import ValidationError, Validator
+
+from mesh.runtime.errors import MeshError
+
+MOST_VIOLATIONS = 20
+_validator = Validator()
+
+
+def check(message: Message) -> None:
+    """Checks a message against its protovalidate rules.
+
+    Raises:
+        MeshError: INVALID_FIELD, with every violation by the field's path.
+    """
+    try:
+        _validator.validate(message)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> MeshError:
+    violations = []
+    for violation in error.violations[:MOST_VIOLATIONS]:
+        field = ".".join(part.field_name for part in violation.proto.field.elements)
+        violations.append((field, violation.proto.message or violation.proto.rule_id))
+    text = "; ".join(f"{field}: {why}" for field, why in violations)
+    return MeshError("INVALID_FIELD", text, violations=violations)
