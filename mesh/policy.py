@@ -220,4 +220,4 @@ def personal_fields(message: Descriptor) -> Iterator[FieldDescriptor]:
 
 def code_name(code: int) -> str:
     """`5` -> `NOT_FOUND`."""
-    return code_pb2.Code.Name(code)
+    return str(code_pb2.Code.Name(code))

@@ -54,7 +54,7 @@ def _checkout(revision: str, target: Path) -> None:
 
 
 def lint() -> int:
-    """buf lint STANDARD over the contract; 0 where it is clean."""
+    """Buf lint STANDARD over the contract; 0 where it is clean."""
     with tempfile.TemporaryDirectory() as scratch:
         current = Path(scratch) / "contract.binpb"
         current.write_bytes(image(protos.DESCRIPTOR_SET, set(protos.sources())))
@@ -62,7 +62,7 @@ def lint() -> int:
 
 
 def breaking(against: str) -> int:
-    """buf breaking against the contract at the git revision `against`; 0 where it is clean."""
+    """Buf breaking against the contract at the git revision `against`; 0 where it is clean."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         current, old = folder / "contract.binpb", folder / "old.binpb"
@@ -71,9 +71,7 @@ def breaking(against: str) -> int:
         protos.write_validate_descriptors(folder / "validate.binpb")
         protos.compile_descriptors(folder / "protos", folder / "validate.binpb", old)
         old.write_bytes(image(old, set(protos.sources(folder / "protos"))))
-        return _buf(
-            "breaking", str(current), "--against", str(old), "--config", "buf.yaml"
-        )
+        return _buf("breaking", str(current), "--against", str(old), "--config", "buf.yaml")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -34,9 +34,13 @@ class MeshChannel:
     def __init__(self, address: str) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
 
+    def for_stubs(self) -> grpc.aio.Channel:
+        """Itself, as generated stubs want it: they use the four methods below only."""
+        return cast("grpc.aio.Channel", self)
+
     async def close(self) -> None:
         """Closes the connection."""
-        await self._channel.close()
+        await self._channel.close(None)
 
     def unary_unary(self, path: str, *codec: Any, **more: Any) -> Callable[..., Any]:
         """What a stub's unary method becomes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import structlog
@@ -82,9 +82,10 @@ class Gate:
 
         async def handle(request: Any, context: Context) -> None:
             call = None
+            limit = asyncio.timeout(None)
             under_way.inc()
             try:
-                async with asyncio.timeout(None) as limit:
+                async with limit:
                     call = await self._enter(method, context, None, limit)
                     if not both_ways:
                         validation.check(request)
@@ -111,7 +112,7 @@ class Gate:
         timeout_s: float | None,
         limit: asyncio.Timeout | None = None,
     ) -> Call:
-        metadata: dict[str, str] = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]
+        metadata: dict[str, str] = dict(context.invocation_metadata() or ())
         caller = self._proof.caller(metadata)
         token = metadata.get("authorization", "")
         user = None
@@ -170,16 +171,19 @@ class Gate:
 def _deadline_s(context: Context, timeout_s: float | None) -> float | None:
     if timeout_s is None:
         return None
-    left_s = context.time_remaining()
+    # The stubs deny it, but a call without a deadline has none left.
+    left_s = cast("float | None", context.time_remaining())
     longest_s = timeout_s if left_s is None else min(timeout_s, left_s)
     return asyncio.get_running_loop().time() + longest_s
 
 
 def _resource(method: policy.Method, request: Message) -> str:
+    if not method.policy.owner:
+        return ""
     value: Any = request
-    for part in method.policy.owner.split(".") if method.policy.owner else ():
+    for part in method.policy.owner.split("."):
         value = getattr(value, part)
-    return value if isinstance(value, str) else ""
+    return str(value)
 
 
 async def _validated(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:

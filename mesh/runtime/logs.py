@@ -71,9 +71,7 @@ def redact(message: Message) -> dict[str, Any]:
         if policy.personal_class(field):
             shown[field.name] = REDACTED
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
-            shown[field.name] = (
-                f"{len(value)} of them" if field.is_repeated else redact(value)
-            )
+            shown[field.name] = f"{len(value)} of them" if field.is_repeated else redact(value)
         else:
             shown[field.name] = str(value)
     return shown

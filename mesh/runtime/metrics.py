@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
@@ -32,8 +31,7 @@ async def serve(address: str) -> asyncio.AbstractServer | None:
         return None
     if address.startswith("unix:"):
         path = address.removeprefix("unix:")
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+        Path(path).unlink(missing_ok=True)
         return await asyncio.start_unix_server(_answer, path, limit=_LONGEST_REQUEST)
     host, _, port = address.rpartition(":")
     return await asyncio.start_server(_answer, host, int(port), limit=_LONGEST_REQUEST)

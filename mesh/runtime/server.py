@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
 import grpc
@@ -75,7 +74,7 @@ def _check_request_type(
 
 def _handler(method: policy.Method, run: Any, gate: Gate) -> Any:
     descriptor = method.descriptor
-    codec = {
+    codec: dict[str, Any] = {
         "request_deserializer": message_factory.GetMessageClass(descriptor.input_type).FromString,
         "response_serializer": message_factory.GetMessageClass(
             descriptor.output_type
@@ -90,7 +89,7 @@ def _handler(method: policy.Method, run: Any, gate: Gate) -> Any:
     return grpc.unary_unary_rpc_method_handler(gate.unary(method, run), **codec)
 
 
-class _Handlers(grpc.GenericRpcHandler):
+class _Handlers(grpc.GenericRpcHandler[Any, Any]):
     def __init__(self, handlers: Mapping[str, Any]) -> None:
         self._handlers = handlers
 
@@ -121,8 +120,7 @@ class Server:
             RuntimeError: the address cannot be bound.
         """
         if self._address.startswith("unix:"):
-            with suppress(FileNotFoundError):
-                os.unlink(self._address.removeprefix("unix:"))
+            Path(self._address.removeprefix("unix:")).unlink(missing_ok=True)
         self._server.add_insecure_port(self._address)
         await self._server.start()
         await self._health.set("", SERVING)

@@ -7,7 +7,7 @@ autocommit: what must be one change is one statement, or a `transaction()`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import psycopg
@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from mesh.runtime.errors import Unavailable
 
-_DIALECT: Final = PGDialect_psycopg()
+_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 Row = tuple[Any, ...]
 WAIT_FOR_CONNECTION_S = 2.0
 
@@ -39,7 +39,7 @@ class Statement:
 
     def __init__(self, clause: ClauseElement) -> None:
         compiled = clause.compile(dialect=_DIALECT)
-        self.text = str(compiled)
+        self.text = str(compiled).encode()
         self.defaults = {
             name: value for name, value in compiled.params.items() if value is not None
         }
@@ -58,12 +58,16 @@ class Session:
     def __init__(self, connection: AsyncConnection[Row]) -> None:
         self._connection = connection
 
+    def transaction(self) -> AbstractAsyncContextManager[object]:
+        """Makes what follows one change."""
+        return self._connection.transaction()
+
     async def _execute(
         self, statement: Statement, values: Mapping[str, Any]
     ) -> psycopg.AsyncCursor[Row]:
         try:
             return await self._connection.execute(
-                statement.text,  # type: ignore[arg-type]
+                statement.text,
                 statement.parameters(values),
                 binary=True,
             )
@@ -86,7 +90,7 @@ class Session:
         """Runs a change once for each set of values, in one round trip."""
         async with self._connection.cursor() as cursor:
             await cursor.executemany(
-                statement.text,  # type: ignore[arg-type]
+                statement.text,
                 [statement.parameters(each) for each in values],
             )
 
@@ -134,20 +138,30 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """Several statements that become durable together, or not at all."""
-        async with self.session() as session, session._connection.transaction():
+        async with self.session() as session, session.transaction():
             yield session
 
     async def row(self, statement: Statement, values: Mapping[str, Any]) -> Row | None:
         """The first row, None where there is none."""
-        if statement.reads:
-            return await self._reading("row", statement, values)
+        try:
+            async with self.session() as session:
+                return await session.row(statement, values)
+        except Unavailable:
+            # A pooled connection may have died since its last use; what only reads
+            # may simply be asked again.
+            if not statement.reads:
+                raise
         async with self.session() as session:
             return await session.row(statement, values)
 
     async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
         """All rows."""
-        if statement.reads:
-            return await self._reading("rows", statement, values)
+        try:
+            async with self.session() as session:
+                return await session.rows(statement, values)
+        except Unavailable:
+            if not statement.reads:
+                raise
         async with self.session() as session:
             return await session.rows(statement, values)
 
@@ -155,13 +169,3 @@ class Database:
         """Runs a change; answers how many rows it touched."""
         async with self.session() as session:
             return await session.run(statement, values)
-
-    async def _reading(self, verb: str, statement: Statement, values: Mapping[str, Any]) -> Any:
-        # A pooled connection may have died since its last use; what only reads
-        # may simply be asked again.
-        try:
-            async with self.session() as session:
-                return await getattr(session, verb)(statement, values)
-        except Unavailable:
-            async with self.session() as session:
-                return await getattr(session, verb)(statement, values)

@@ -67,7 +67,7 @@ def key_set(keys: list[PublicKey]) -> KeySet:
 
 def from_mesh(mesh: MeshChannel) -> FetchKeys:
     """Reads the keys from identity."""
-    stub = KeyServiceStub(mesh)  # type: ignore[arg-type]
+    stub = KeyServiceStub(mesh.for_stubs())
 
     async def fetch() -> list[PublicKey]:
         answer = await stub.GetKeySet(GetKeySetRequest())

@@ -24,7 +24,7 @@ _ratio = 0.0
 
 def configure(settings: Settings) -> None:
     """Sets up the exporter where the settings name one; call once."""
-    global _tracer, _ratio  # noqa: PLW0603 - one tracer for a process, set at its start
+    global _tracer, _ratio
     if not settings.trace_endpoint:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -40,7 +40,7 @@ def configure(settings: Settings) -> None:
     _ratio = settings.trace_ratio
 
 
-def new_traceparent(sampled: bool) -> str:
+def new_traceparent(*, sampled: bool) -> str:
     """A fresh W3C trace context."""
     return f"00-{random.getrandbits(128):032x}-{random.getrandbits(64):016x}-0{int(sampled)}"
 
@@ -49,7 +49,7 @@ def incoming(traceparent: str) -> str:
     """The context to go on with: the incoming one, or a fresh one."""
     if traceparent:
         return traceparent
-    return new_traceparent(_tracer is not None and random.random() < _ratio)
+    return new_traceparent(sampled=_tracer is not None and random.random() < _ratio)
 
 
 def span(name: str, traceparent: str) -> AbstractContextManager[Any]:

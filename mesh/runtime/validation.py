@@ -26,7 +26,8 @@ def check(message: Message) -> None:
 def _refusal(error: ValidationError) -> MeshError:
     violations = []
     for violation in error.violations[:MOST_VIOLATIONS]:
-        field = ".".join(part.field_name for part in violation.proto.field.elements)
+        path = violation.proto.field
+        field = ".".join(part.field_name for part in path.elements) if path else ""
         violations.append((field, violation.proto.message or violation.proto.rule_id))
     text = "; ".join(f"{field}: {why}" for field, why in violations)
     return MeshError("INVALID_FIELD", text, violations=violations)

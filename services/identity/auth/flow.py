@@ -82,7 +82,7 @@ class AuthFlow:
             CredentialsWrong: whether or not there is such an account, after the same time.
         """
         account = await self.store.account(email.strip().casefold())
-        matches = await self.passwords.verify(account and account.password_hash, password)
+        matches = await self.passwords.verify(account.password_hash if account else None, password)
         if account is None or not matches:
             raise rules.CredentialsWrong
         session, token = self._open(account.user_id)

@@ -26,7 +26,9 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """The encoded argon2id hash."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._hasher.hash, password)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, self._hasher.hash, password
+        )
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is the one; takes as long where there is no hash."""

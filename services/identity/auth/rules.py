@@ -75,7 +75,7 @@ def check_password(password: str, email: str, display_name: str) -> None:
         raise PasswordWeak(f"at least {SHORTEST_PASSWORD} characters are needed")
     if len(set(plain)) < FEWEST_DISTINCT:
         raise PasswordWeak("too few different characters")
-    for known in (email.split("@")[0].casefold(), display_name.casefold()):
+    for known in (email.split("@", maxsplit=1)[0].casefold(), display_name.casefold()):
         if len(known) >= FEWEST_DISTINCT and known in plain:
             raise PasswordWeak("it holds your name or address")
 

@@ -75,9 +75,7 @@ _new_session = (
 )
 # Account, profile, session and event: one statement, so that all of it happened or none.
 _REGISTER = Statement(
-    outbox.publishing(_profile, _profile.c.version).add_cte(
-        _account, _new_session.cte("session")
-    )
+    outbox.publishing(_profile, _profile.c.version).add_cte(_account, _new_session.cte("session"))
 )
 _OPEN_SESSION = Statement(_new_session)
 _ACCOUNT_BY_EMAIL = Statement(
@@ -128,9 +126,7 @@ class AuthStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def register(
-        self, account: NewAccount, session: Session, event: outbox.Message
-    ) -> None:
+    async def register(self, account: NewAccount, session: Session, event: outbox.Message) -> None:
         """Makes an account, its profile, its first session, and tells of it.
 
         Raises:
@@ -162,14 +158,10 @@ class AuthStore:
 
     async def session(self, user_id: uuid.UUID, session_id: uuid.UUID) -> Session | None:
         """A session, ended or not."""
-        row = await self._database.row(
-            _SESSION, {"of_user": user_id, "of_session": session_id}
-        )
+        row = await self._database.row(_SESSION, {"of_user": user_id, "of_session": session_id})
         return Session(*row) if row else None
 
-    async def rotate(
-        self, session: Session, shown: bytes, successor: bytes, now: datetime
-    ) -> bool:
+    async def rotate(self, session: Session, shown: bytes, successor: bytes, now: datetime) -> bool:
         """Moves a session to its next token; false where another call did it first."""
         values = {
             "of_user": session.user_id,
@@ -182,9 +174,7 @@ class AuthStore:
 
     async def end(self, user_id: uuid.UUID, session_id: uuid.UUID, why: str) -> None:
         """Ends a session; nothing where it has ended already."""
-        await self._database.run(
-            _END, {"of_user": user_id, "of_session": session_id, "why": why}
-        )
+        await self._database.run(_END, {"of_user": user_id, "of_session": session_id, "why": why})
 
 
 def _session_values(session: Session) -> dict[str, object]:

@@ -22,7 +22,5 @@ class KeyRpc:
         for key in await self._keys.published():
             published = Timestamp()
             published.FromDatetime(key.published_at)
-            answer.keys.add(
-                key_id=key.key_id, public_key=key.public_key, publish_time=published
-            )
+            answer.keys.add(key_id=key.key_id, public_key=key.public_key, publish_time=published)
         return answer

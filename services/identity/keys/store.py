@@ -22,14 +22,12 @@ _newer = select(literal(1)).where(SIGNING_KEYS.c.published_at > bindparam("not_a
 _ADD = Statement(
     insert(SIGNING_KEYS).from_select(
         [column.name for column in _columns],
-        select(
-            *(bindparam(column.name, type_=column.type) for column in _columns)
-        ).where(~_newer.exists()),
+        select(*(bindparam(column.name, type_=column.type) for column in _columns)).where(
+            ~_newer.exists()
+        ),
     )
 )
-_FORGET = Statement(
-    delete(SIGNING_KEYS).where(SIGNING_KEYS.c.published_at < bindparam("oldest"))
-)
+_FORGET = Statement(delete(SIGNING_KEYS).where(SIGNING_KEYS.c.published_at < bindparam("oldest")))
 
 
 class KeyStore:

@@ -74,11 +74,11 @@ def update(
     """
     if etag and etag != profile.etag:
         raise EtagMismatch
-    changes: dict[str, str] = {}
+    name, bio = profile.display_name, profile.bio
     if "display_name" in fields:
-        changes["display_name"] = clean_display_name(wanted.display_name)
+        name = clean_display_name(wanted.display_name)
     if "bio" in fields:
-        changes["bio"] = wanted.bio
-    if all(getattr(profile, name) == value for name, value in changes.items()):
+        bio = wanted.bio
+    if (name, bio) == (profile.display_name, profile.bio):
         return profile
-    return replace(profile, **changes, version=profile.version + 1, updated_at=now)
+    return replace(profile, display_name=name, bio=bio, version=profile.version + 1, updated_at=now)
