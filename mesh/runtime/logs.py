@@ -24,7 +24,7 @@ REDACTED = "…"
 
 def configure(service: str, worker: int, level: str) -> None:
     """Sets up logging for this process; call once."""
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

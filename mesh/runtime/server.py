@@ -89,7 +89,7 @@ def _handler(method: policy.Method, run: Any, gate: Gate) -> Any:
     return grpc.unary_unary_rpc_method_handler(gate.unary(method, run), **codec)
 
 
-class _Handlers(grpc.GenericRpcHandler[Any, Any]):
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in the stubs only
     def __init__(self, handlers: Mapping[str, Any]) -> None:
         self._handlers = handlers
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 import uuid
+import warnings
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet, OKPKey
 from joserfc.jws import extract_compact
 from joserfc.util import urlsafe_b64encode
@@ -32,6 +33,8 @@ LONGEST_TOKEN = 8192
 MOST_CACHED = 20_000
 REREAD_EVERY_S = 1.0
 LEEWAY_S = 5
+# RFC 9864 would call it Ed25519; Envoy knows the older name only.
+warnings.filterwarnings("ignore", "EdDSA is deprecated", SecurityWarning)
 
 
 @dataclass(frozen=True, slots=True)
