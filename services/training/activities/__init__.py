@@ -1,0 +1,1 @@
+"""Activities: what was done, what we make of it, and how it is listed and drawn."""

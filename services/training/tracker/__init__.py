@@ -1,0 +1,1 @@
+"""The tracker: live telemetry, from the open of a session to its durable end."""
