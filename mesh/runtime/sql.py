@@ -24,6 +24,10 @@ Row = tuple[Any, ...]
 WAIT_FOR_CONNECTION_S = 2.0
 
 
+Undo = psycopg.Rollback
+"""Raised inside `transaction()`, it takes the changes back and goes no further."""
+
+
 class Conflict(Exception):
     """A unique or foreign key refused the change; says which constraint."""
 

@@ -83,10 +83,10 @@ def _check_times(batch: RawBatch, count: int) -> None:
         )
     # The widest the times could spread decides nearly always; only then sum exactly.
     low, high = int(np.minimum.reduce(deltas)), int(np.maximum.reduce(deltas))
-    if EARLIEST_MS <= first + count * low and first + count * high < LATEST_MS:
+    if first + count * low >= EARLIEST_MS and first + count * high < LATEST_MS:
         return
     offsets = np.cumsum(deltas, dtype=np.int64)
-    if not (EARLIEST_MS <= first + int(offsets.min()) and first + int(offsets.max()) < LATEST_MS):
+    if not (first + int(offsets.min()) >= EARLIEST_MS and first + int(offsets.max()) < LATEST_MS):
         raise BatchMalformed(
             "a sample's time is outside the years 1990 to 2099",
             seq=batch.seq,

@@ -88,7 +88,7 @@ def _join_column(
 
 
 def measured(spec: ChannelSpec, column: RawValues) -> NDArray[np.float64]:
-    """value = raw * scale + offset in the channel's unit; NaN where nothing was measured."""
+    """Value = raw * scale + offset in the channel's unit; NaN where nothing was measured."""
     values = column.raw.astype(np.float64)
     if spec.scale != 1.0:
         values *= spec.scale

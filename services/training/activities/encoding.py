@@ -1,0 +1,167 @@
+"""Activities as contract messages: what is stored, answered and published.
+
+Owns the translation between the rules' shapes and the contract's; decides nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.date_pb2 import Date
+
+from palestra.training.v1 import activity_pb2, events_pb2, telemetry_pb2
+from services.training.activities.rules.laps import DeviceLap
+from services.training.activities.rules.summary import DeviceClaims, Summary
+from services.training.activities.rules.track import Span
+from services.training.tracker.frames import Clock, Opening, SessionKey
+from services.training.tracker.rules.channels import ChannelSpec, Encoding
+
+LIVE = activity_pb2.ACTIVITY_STATE_LIVE
+FINISHED = activity_pb2.ACTIVITY_STATE_FINISHED
+
+
+def timestamp(at: datetime) -> Timestamp:
+    """A time as the contract has it."""
+    encoded = Timestamp()
+    encoded.FromDatetime(at)
+    return encoded
+
+
+def channels_of(description: telemetry_pb2.SessionDescription) -> tuple[ChannelSpec, ...]:
+    """The description's channels, as they were sent.
+
+    Raises:
+        ValueError: an encoding that is none of the contract's.
+    """
+    return tuple(
+        ChannelSpec(
+            channel.name,
+            channel.unit,
+            channel.scale,
+            channel.offset,
+            Encoding.of_contract(channel.encoding),
+        )
+        for channel in description.channels
+    )
+
+
+def begun(session: SessionKey, opening: Opening, now: datetime) -> activity_pb2.Activity:
+    """An activity as it begins."""
+    return activity_pb2.Activity(
+        name=session.activity,
+        state=LIVE,
+        sport=opening.sport,  # type: ignore[arg-type]
+        start_time=timestamp(opening.started_at),
+        utc_offset_s=opening.utc_offset_s,
+        device=opening.device,
+        create_time=timestamp(now),
+        update_time=timestamp(now),
+        etag="1",
+    )
+
+
+def finish(
+    activity: activity_pb2.Activity,
+    summary: Summary,
+    units: dict[str, str],
+    device: telemetry_pb2.DeviceSummary,
+    clock: Clock | None,
+    sample_count: int,
+    last_time_ms: int | None,
+) -> None:
+    """Fills in what is known once an activity has ended."""
+    activity.state = FINISHED
+    activity.sample_count = sample_count
+    if last_time_ms is not None:
+        activity.end_time.FromMilliseconds(last_time_ms)
+    elif device.HasField("end_time"):
+        activity.end_time.CopyFrom(device.end_time)
+    else:
+        activity.end_time.CopyFrom(activity.start_time)
+    if clock is not None:
+        activity.clock_offset_ms = clock.offset_ms
+    activity.summary.CopyFrom(_summary(summary, units))
+    activity.device_summary.CopyFrom(device)
+
+
+def changed(activity: activity_pb2.Activity, version: int, now: datetime) -> None:
+    """Marks a new version of an activity."""
+    activity.etag = str(version)
+    activity.update_time.FromDatetime(now)
+
+
+def _summary(summary: Summary, units: dict[str, str]) -> activity_pb2.ActivitySummary:
+    encoded = activity_pb2.ActivitySummary(
+        elapsed_s=summary.elapsed_s,
+        moving_s=summary.moving_s,
+        distance_m=summary.distance_m,
+        distance_source=summary.distance_source.value,  # type: ignore[arg-type]
+        computed_distance_m=summary.computed_distance_m,
+        ascent_m=summary.ascent_m,
+        descent_m=summary.descent_m,
+        average_speed_mps=summary.average_speed_mps,
+        formula=summary.formula,
+    )
+    for channel in summary.channels:
+        encoded.channels.add(
+            channel=channel.channel,
+            unit=units.get(channel.channel, ""),
+            min=channel.min,
+            average=channel.average,
+            max=channel.max,
+            count=channel.count,
+        )
+    for effort in summary.best_efforts:
+        encoded.best_efforts.add(
+            distance_m=effort.distance_m,
+            duration_s=effort.duration_s,
+            start_offset_s=effort.start_offset_s,
+        )
+    for lap in summary.laps:
+        encoded.laps.add(
+            start_offset_s=lap.start_offset_s,
+            elapsed_s=lap.elapsed_s,
+            moving_s=lap.moving_s,
+            distance_m=lap.distance_m,
+            average_heart_rate_bpm=lap.average_heart_rate_bpm,
+            average_power_w=lap.average_power_w,
+            average_speed_mps=lap.average_speed_mps,
+        )
+    return encoded
+
+
+def claims_of(device: telemetry_pb2.DeviceSummary) -> DeviceClaims:
+    """What of the device's own summary enters ours."""
+    return DeviceClaims(
+        distance_m=device.distance_m if device.HasField("distance_m") else None,
+        laps=tuple(
+            DeviceLap(
+                _span(lap.start_time, lap.end_time),
+                lap.distance_m if lap.HasField("distance_m") else None,
+                lap.moving_s if lap.HasField("moving_s") else None,
+            )
+            for lap in device.laps
+        ),
+        pauses=tuple(_span(pause.start_time, pause.end_time) for pause in device.pauses),
+    )
+
+
+def _span(start: Timestamp, end: Timestamp) -> Span:
+    return Span(start.ToMilliseconds(), end.ToMilliseconds())
+
+
+def totals_of(activity: activity_pb2.Activity) -> events_pb2.ActivityTotals:
+    """What a finished activity counts for."""
+    offset_s = activity.utc_offset_s if activity.HasField("utc_offset_s") else 0
+    local = datetime.fromtimestamp(activity.start_time.seconds + offset_s, UTC)
+    summary = activity.summary
+    return events_pb2.ActivityTotals(
+        activity=activity.name,
+        sport=activity.sport,
+        local_date=Date(year=local.year, month=local.month, day=local.day),
+        elapsed_s=summary.elapsed_s,
+        moving_s=summary.moving_s,
+        distance_m=summary.distance_m,
+        ascent_m=summary.ascent_m,
+    )

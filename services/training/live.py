@@ -1,0 +1,92 @@
+"""Live events of activities, through Redis, so that any worker serves any watcher.
+
+Owns the channels and the list of what is watched. Nothing here is the truth: a
+watcher reads the activity's state from the store, and misses at most a beat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+_WATCHED: Final = "training:watched"
+_CHANNEL: Final = "training:live:"
+WATCHED_FOR_S: Final = 15.0
+REFRESH_S: Final = 5.0
+POLL_S: Final = 0.4
+_log = structlog.get_logger(__name__)
+
+
+class Watchlist:
+    """Which activities somebody watches, as this process knows it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._watched: frozenset[str] = frozenset()
+
+    def __contains__(self, activity: str) -> bool:
+        return activity in self._watched
+
+    async def keep(self) -> None:
+        """Reads the list again and again, until cancelled."""
+        while True:
+            try:
+                names = await self._redis.zrangebyscore(_WATCHED, time.time(), "+inf")
+                self._watched = frozenset(
+                    name.decode() for name in names if isinstance(name, bytes)
+                )
+            except RedisError as error:
+                _log.warning("watchlist_unavailable", error=type(error).__name__)
+            await asyncio.sleep(POLL_S)
+
+
+class LiveBus:
+    """Publishes what is new in watched activities, and brings it to watchers."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.watchlist = Watchlist(redis)
+
+    async def publish(self, updates: Iterable[tuple[str, bytes]]) -> None:
+        """Sends the newest of some activities; a Redis in trouble costs a beat, no more."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for activity, update in updates:
+            pipeline.publish(_CHANNEL + activity, update)
+        try:
+            await pipeline.execute()
+        except RedisError as error:
+            _log.warning("live_unavailable", error=type(error).__name__)
+
+    @asynccontextmanager
+    async def watch(self, activity: str) -> AsyncIterator[AsyncIterator[bytes | None]]:
+        """The updates of an activity as they come; None now and then where none does."""
+        subscription = self._redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            await self._enlist(activity)
+            await subscription.subscribe(_CHANNEL + activity)
+            yield self._updates(subscription, activity)
+        finally:
+            await subscription.aclose()  # type: ignore[no-untyped-call]
+
+    async def _updates(self, subscription: object, activity: str) -> AsyncIterator[bytes | None]:
+        enlisted_at = time.monotonic()
+        while True:
+            message = await subscription.get_message(timeout=1.0)  # type: ignore[attr-defined]
+            yield message["data"] if message else None
+            if time.monotonic() - enlisted_at > REFRESH_S:
+                await self._enlist(activity)
+                enlisted_at = time.monotonic()
+
+    async def _enlist(self, activity: str) -> None:
+        now = time.time()
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.zadd(_WATCHED, {activity: now + WATCHED_FOR_S})
+        pipeline.zremrangebyscore(_WATCHED, "-inf", now)
+        await pipeline.execute()

@@ -1,0 +1,66 @@
+"""From a session's batches to a finished activity. Pure work, done off the loop."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from mesh.runtime import outbox
+from palestra.training.v1 import activity_pb2, telemetry_pb2
+from services.training import events
+from services.training.activities import encoding
+from services.training.activities.rules.sports import Sport
+from services.training.activities.rules.summary import summarise
+from services.training.tracker.frames import SessionKey
+from services.training.tracker.rules import archive, channels, chunks, columns
+from services.training.tracker.store import FinishedActivity, StoredSession
+
+
+class Ended(NamedTuple):
+    """A session that ended, with all that is stored of it."""
+
+    session: SessionKey
+    epoch: int
+    stored: StoredSession
+    message: bytes
+    version: int
+    chunks: bytes
+    device_summary: bytes
+    now: datetime
+
+
+def finish(ended: Ended) -> tuple[FinishedActivity, outbox.Message]:
+    """The finished activity with its streams, and the event that tells of it."""
+    description = telemetry_pb2.SessionDescription.FromString(ended.stored.description)
+    specs = channels.check_description(encoding.channels_of(description))
+    joined = columns.join_batches(chunks.decode_chunk(ended.chunks, specs), specs)
+    measured = {
+        spec.name: columns.measured(spec, column)
+        for spec, column in zip(specs, joined.channels, strict=True)
+    }
+    device = telemetry_pb2.DeviceSummary.FromString(ended.device_summary)
+    activity = activity_pb2.Activity.FromString(ended.message)
+    summary = summarise(joined.time_ms, measured, Sport(activity.sport), encoding.claims_of(device))
+    encoding.finish(
+        activity,
+        summary,
+        {spec.name: spec.unit for spec in specs},
+        device,
+        ended.stored.clock,
+        len(joined.time_ms),
+        int(joined.time_ms[-1]) if len(joined.time_ms) else None,
+    )
+    encoding.changed(activity, ended.version + 1, ended.now)
+    totals = encoding.totals_of(activity)
+    done = FinishedActivity(
+        session=ended.session,
+        epoch=ended.epoch,
+        last_seq=ended.stored.row.last_seq,
+        version=ended.version,
+        state=activity.state,
+        totals=totals.SerializeToString(),
+        message=activity.SerializeToString(),
+        times=archive.encode_times(joined.time_ms),
+        channels=[archive.encode_column(column) for column in joined.channels],
+    )
+    return done, events.activity_recorded(activity, totals)

@@ -1,0 +1,295 @@
+"""Use cases of live sessions: open, append, close, set the clock.
+
+Loads, lets the rules decide, saves under the same conditions, and looks again
+where another worker was faster. Nothing is acknowledged before it is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from mesh.runtime.clock import Clock as ReadClock
+from mesh.runtime.errors import Unavailable
+from palestra.training.v1 import telemetry_pb2
+from services.training.activities import encoding
+from services.training.live import LiveBus
+from services.training.tracker import finishing, live_update
+from services.training.tracker.frames import (
+    Acknowledged,
+    Clock,
+    Closing,
+    Finished,
+    Opened,
+    Opening,
+    Outcome,
+    Rejected,
+    SessionKey,
+)
+from services.training.tracker.rules import batches, channels, chunks, sessions
+from services.training.tracker.rules.batches import RawBatch
+from services.training.tracker.rules.channels import ChannelSpec
+from services.training.tracker.rules.errors import BatchMalformed, SessionRefusal
+from services.training.tracker.rules.sessions import (
+    BatchAction,
+    ClockReading,
+    CloseAction,
+    OpenAction,
+    SessionRow,
+)
+from services.training.tracker.store import Append, NewActivity, StoredSession, TrackerStore
+
+TRIES: Final = 5
+
+
+class Run(NamedTuple):
+    """Consecutive batches of one session, to be committed together."""
+
+    session: SessionKey
+    epoch: int
+    batches: Sequence[RawBatch]
+
+
+@dataclass(slots=True)
+class Known:
+    """What this worker remembers of a session: a hint, checked by each commit."""
+
+    row: SessionRow
+    channels: tuple[ChannelSpec, ...]
+    started_ms: int
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a run asks of the store, and its answers if the store agrees."""
+
+    run: Run
+    outcomes: list[Outcome]
+    accepted: list[RawBatch]
+    samples: int = 0
+    refused: bool = False
+
+
+@dataclass(slots=True)
+class TrackerFlow:
+    """The life of live sessions."""
+
+    store: TrackerStore
+    live: LiveBus
+    clock: ReadClock
+    _pool: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="summary")
+    )
+
+    async def open(self, session: SessionKey, epoch: int, opening: Opening) -> list[Outcome]:
+        """Makes or takes over a session; every older opening is fenced from then on."""
+        try:
+            checked = channels.check_description(opening.channels)
+            fingerprint = channels.fingerprint(checked)
+            for _ in range(TRIES):
+                stored = await self.store.session(session)
+                row = stored.row if stored else None
+                decision = sessions.decide_open(row, epoch, fingerprint)
+                if decision.action is OpenAction.FINISHED:
+                    return [Finished(self.clock())]
+                if await self._apply(decision, session, epoch, opening, fingerprint, row):
+                    return [Opened(decision.resume_from_seq)]
+        except SessionRefusal as refusal:
+            return [_rejected(refusal)]
+        raise Unavailable("the session is contended")
+
+    async def _apply(
+        self,
+        decision: sessions.OpenDecision,
+        session: SessionKey,
+        epoch: int,
+        opening: Opening,
+        fingerprint: bytes,
+        row: SessionRow | None,
+    ) -> bool:
+        if row is None:
+            activity = encoding.begun(session, opening, self.clock())
+            new = NewActivity(
+                session,
+                activity.state,
+                opening.sport,
+                opening.started_at,
+                activity.SerializeToString(),
+            )
+            return await self.store.create(new, epoch, opening, fingerprint)
+        if decision.replace_description:
+            return await self.store.describe(session, epoch, opening, fingerprint)
+        if decision.action is OpenAction.REPEAT:
+            return True
+        return await self.store.take_over(session, epoch, row.last_seq)
+
+    async def load(self, session: SessionKey) -> Known | None:
+        """What is stored of a session."""
+        stored = await self.store.session(session)
+        return None if stored is None else _known(stored)
+
+    async def append(
+        self, runs: Sequence[Run], known: dict[SessionKey, Known]
+    ) -> list[list[Outcome]]:
+        """Commits runs of several sessions in one statement; the outcomes of each run.
+
+        `known` is this worker's memory: used, corrected, kept.
+        """
+        outcomes: dict[int, list[Outcome]] = {}
+        waiting = list(range(len(runs)))
+        for _ in range(TRIES):
+            plans = {index: await self._plan(runs[index], known) for index in waiting}
+            committed = await self._commit([plan for plan in plans.values() if plan.accepted])
+            for index, plan in plans.items():
+                if not plan.accepted or plan.run.session in committed:
+                    outcomes[index] = plan.outcomes
+                    self._remember(plan, known)
+                else:
+                    # The store knew better than this worker's memory.
+                    known.pop(plan.run.session, None)
+            await self._show([plan for index, plan in plans.items() if index in outcomes], known)
+            waiting = [index for index in waiting if index not in outcomes]
+            if not waiting:
+                return [outcomes[index] for index in range(len(runs))]
+        raise Unavailable("the session is contended")
+
+    async def _plan(self, run: Run, known: dict[SessionKey, Known]) -> _Plan:
+        memory = known.get(run.session)
+        if memory is not None:
+            plan = _decide(run, memory)
+            if not plan.refused:
+                return plan
+        # What would be refused is refused by what is stored, not by what is remembered.
+        memory = await self.load(run.session)
+        if memory is None:
+            known.pop(run.session, None)
+        else:
+            known[run.session] = memory
+        return _decide(run, memory)
+
+    async def _commit(self, plans: Sequence[_Plan]) -> set[SessionKey]:
+        if not plans:
+            return set()
+        return await self.store.append(
+            [
+                Append(
+                    plan.run.session,
+                    plan.run.epoch,
+                    plan.accepted[0].seq,
+                    plan.accepted[-1].seq,
+                    plan.samples,
+                    chunks.encode_batches(plan.accepted),
+                )
+                for plan in plans
+            ]
+        )
+
+    def _remember(self, plan: _Plan, known: dict[SessionKey, Known]) -> None:
+        memory = known.get(plan.run.session)
+        if memory is not None:
+            for _ in plan.accepted:
+                memory.row = memory.row.after_batch()
+
+    async def _show(self, plans: Sequence[_Plan], known: dict[SessionKey, Known]) -> None:
+        watched = [
+            (plan.run.session, plan.accepted[-1])
+            for plan in plans
+            if plan.accepted and plan.run.session.activity in self.live.watchlist
+        ]
+        if watched:
+            await self.live.publish(
+                (
+                    session.activity,
+                    live_update.update(batch, known[session].channels, known[session].started_ms),
+                )
+                for session, batch in watched
+            )
+
+    async def set_clock(self, session: SessionKey, epoch: int, clock: Clock) -> list[Outcome]:
+        """Keeps the best reading of the device's clock; silent where it is no better."""
+        stored = await self.store.session(session)
+        try:
+            best = sessions.decide_clock(
+                stored.row if stored else None,
+                epoch,
+                ClockReading(*stored.clock) if stored and stored.clock else None,
+                ClockReading(*clock),
+            )
+        except SessionRefusal as refusal:
+            return [_rejected(refusal)]
+        if best is not None:
+            await self.store.keep_clock(session, epoch, clock)
+        return []
+
+    async def close(self, session: SessionKey, epoch: int, closing: Closing) -> list[Outcome]:
+        """Makes the activity whole; repeated, answers the same."""
+        for _ in range(TRIES):
+            stored = await self.store.session(session)
+            try:
+                action = sessions.decide_close(
+                    stored.row if stored else None, epoch, closing.last_seq
+                )
+            except SessionRefusal as refusal:
+                return [_rejected(refusal)]
+            if stored is None or action is CloseAction.FINISHED:
+                return [Finished(self.clock())]
+            if await self._finish(session, epoch, stored, closing):
+                await self.live.publish([(session.activity, live_update.finished())])
+                return [Finished(self.clock())]
+        raise Unavailable("the session is contended")
+
+    async def _finish(
+        self, session: SessionKey, epoch: int, stored: StoredSession, closing: Closing
+    ) -> bool:
+        found = await self.store.activity(session)
+        if found is None:
+            raise BatchMalformed("the session has no activity")
+        message, version = found
+        chunk = await self.store.chunks(session)
+        # A long session takes tens of milliseconds; live ones must not wait for it.
+        done, event = await asyncio.get_running_loop().run_in_executor(
+            self._pool,
+            finishing.finish,
+            finishing.Ended(
+                session, epoch, stored, message, version, chunk, closing.summary, self.clock()
+            ),
+        )
+        return await self.store.finish(done, event)
+
+
+def _decide(run: Run, memory: Known | None) -> _Plan:
+    plan = _Plan(run, [], [])
+    row = memory.row if memory else None
+    for batch in run.batches:
+        try:
+            action = sessions.decide_batch(row, run.epoch, batch.seq)
+            if row is None or memory is None:
+                raise LookupError("the rules take a batch of a session that is not there")
+            if action is BatchAction.ACCEPT:
+                plan.samples += batches.check_batch(batch, memory.channels)
+                plan.accepted.append(batch)
+                row = row.after_batch()
+            if plan.outcomes and isinstance(plan.outcomes[-1], Acknowledged):
+                plan.outcomes.pop()
+            plan.outcomes.append(Acknowledged(row.last_seq))
+        except SessionRefusal as refusal:
+            plan.refused = True
+            if row is not None:
+                refusal.resume_from_seq = row.resume_from_seq
+            plan.outcomes.append(_rejected(refusal, batch.seq))
+    return plan
+
+
+def _known(stored: StoredSession) -> Known:
+    description = telemetry_pb2.SessionDescription.FromString(stored.description)
+    checked = channels.check_description(encoding.channels_of(description))
+    return Known(stored.row, checked, description.start_time.ToMilliseconds())
+
+
+def _rejected(refusal: SessionRefusal, seq: int = 0) -> Rejected:
+    return Rejected(
+        seq or refusal.seq, refusal.reason, str(refusal), refusal.final, refusal.resume_from_seq
+    )
