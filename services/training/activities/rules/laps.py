@@ -18,6 +18,7 @@ from services.training.activities.rules.efforts import reached_at
 from services.training.activities.rules.track import Floats, Indices, Span, Track
 
 MAX_LAPS: Final = 2_000
+_LARGEST_CLAIM: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ def _device_laps(
 
 
 def _prefer(lap: Lap, own: DeviceLap) -> Lap:
-    moving_s = lap.moving_s if own.moving_s is None else min(own.moving_s, lap.elapsed_s)
-    distance_m = lap.distance_m if own.distance_m is None else own.distance_m
+    own_moving_s, own_m = usable(own.moving_s), usable(own.distance_m)
+    moving_s = lap.moving_s if own_moving_s is None else min(own_moving_s, lap.elapsed_s)
+    distance_m = lap.distance_m if own_m is None else own_m
     return Lap(
         lap.start_offset_s,
         lap.elapsed_s,
@@ -123,6 +125,13 @@ def _means(values: Floats | None, first: Indices, past: Indices) -> list[float |
     return [float(s) / int(c) if c > 0 else None for s, c in zip(total, count, strict=True)]
 
 
+def usable(claim: float | None) -> float | None:
+    """A device's figure is taken as it is, where it is one: finite, not negative, not absurd."""
+    return claim if claim is not None and 0.0 <= claim <= _LARGEST_CLAIM else None
+
+
 def average_speed(distance_m: float | None, moving_s: float | None) -> float | None:
-    """m/s; None where either is unknown or nobody moved."""
-    return distance_m / moving_s if distance_m is not None and moving_s else None
+    """m/s; None where either is unknown or nobody moved for even a millisecond."""
+    if distance_m is None or moving_s is None or moving_s < 1e-3:
+        return None
+    return distance_m / moving_s

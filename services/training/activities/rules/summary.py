@@ -11,7 +11,6 @@ distance by moving time. Implausible values (see CANONICAL) count as not measure
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -27,7 +26,7 @@ from services.training.activities.rules.distance import (
 )
 from services.training.activities.rules.efforts import BestEffort, best_efforts
 from services.training.activities.rules.elevation import ascent_and_descent
-from services.training.activities.rules.laps import DeviceLap, Lap, average_speed, cut_laps
+from services.training.activities.rules.laps import DeviceLap, Lap, average_speed, cut_laps, usable
 from services.training.activities.rules.moving import moving_share, running_share
 from services.training.activities.rules.sports import Sport
 from services.training.activities.rules.track import Floats, Span, Track, make_track
@@ -98,7 +97,7 @@ def summarise(
 ) -> Summary:
     """`time_ms` since 1970; `columns` per channel in its unit, NaN in gaps, equally long."""
     device = device or DeviceClaims()
-    device_m = _usable(device.distance_m)
+    device_m = usable(device.distance_m)
     track = make_track(time_ms, columns, sport)
     if not len(time_ms):
         return Summary(
@@ -130,11 +129,6 @@ def summarise(
         best_efforts=() if metres is None else best_efforts(track, metres),
         laps=cut_laps(track, device.laps, metres, moving),
     )
-
-
-def _usable(device_m: float | None) -> float | None:
-    """A device's distance is taken as it is, where it is a distance."""
-    return device_m if device_m is not None and 0.0 <= device_m < math.inf else None
 
 
 def _best_curve(track: Track, positions: Floats | None) -> _Curve | None:

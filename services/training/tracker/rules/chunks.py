@@ -98,7 +98,9 @@ def _decode_body(
     at = 2 * columns
     deltas, at = body[at : at + 4 * count], at + 4 * count
     decoded = []
-    for channel, has_validity in zip(body[0 : 2 * columns : 2], body[1 : 2 * columns : 2]):
+    for channel, has_validity in zip(
+        body[0 : 2 * columns : 2], body[1 : 2 * columns : 2], strict=True
+    ):
         if channel >= len(channels):
             raise StoredBytesDamaged(f"batch {seq} names channel {channel} of {len(channels)}")
         end = at + channels[channel].encoding.width * count

@@ -1,0 +1,1 @@
+"""Progress: what a person's activities add up to."""
