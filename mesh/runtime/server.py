@@ -10,6 +10,7 @@ from typing import Any, Protocol, get_type_hints
 import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -76,9 +77,7 @@ def _handler(method: policy.Method, run: Any, gate: Gate) -> Any:
     descriptor = method.descriptor
     codec: dict[str, Any] = {
         "request_deserializer": message_factory.GetMessageClass(descriptor.input_type).FromString,
-        "response_serializer": message_factory.GetMessageClass(
-            descriptor.output_type
-        ).SerializeToString,
+        "response_serializer": _serialise,
     }
     if descriptor.client_streaming and descriptor.server_streaming:
         return grpc.stream_stream_rpc_method_handler(gate.streaming(method, run), **codec)
@@ -87,6 +86,11 @@ def _handler(method: policy.Method, run: Any, gate: Gate) -> Any:
     if descriptor.server_streaming:
         return grpc.unary_stream_rpc_method_handler(gate.streaming(method, run), **codec)
     return grpc.unary_unary_rpc_method_handler(gate.unary(method, run), **codec)
+
+
+def _serialise(response: Message | bytes) -> bytes:
+    # A method may answer with what is stored serialised; see mesh.runtime.wire.
+    return response if isinstance(response, bytes) else response.SerializeToString()
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in the stubs only

@@ -5,7 +5,7 @@ Owns the translation between the rules' shapes and the contract's; decides nothi
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
@@ -13,6 +13,7 @@ from google.type.date_pb2 import Date
 from palestra.training.v1 import activity_pb2, events_pb2, telemetry_pb2
 from services.training.activities.rules.laps import DeviceLap
 from services.training.activities.rules.summary import DeviceClaims, Summary
+from services.training.activities.rules.totals import local_date
 from services.training.activities.rules.track import Span
 from services.training.tracker.frames import Clock, Opening, SessionKey
 from services.training.tracker.rules.channels import ChannelSpec, Encoding
@@ -153,8 +154,8 @@ def _span(start: Timestamp, end: Timestamp) -> Span:
 
 def totals_of(activity: activity_pb2.Activity) -> events_pb2.ActivityTotals:
     """What a finished activity counts for."""
-    offset_s = activity.utc_offset_s if activity.HasField("utc_offset_s") else 0
-    local = datetime.fromtimestamp(activity.start_time.seconds + offset_s, UTC)
+    offset_s = activity.utc_offset_s if activity.HasField("utc_offset_s") else None
+    local = local_date(activity.start_time.ToMilliseconds(), offset_s)
     summary = activity.summary
     return events_pb2.ActivityTotals(
         activity=activity.name,

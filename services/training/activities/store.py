@@ -294,7 +294,7 @@ class ActivityStore:
     ) -> dict[uuid.UUID, int]:
         """How many samples live activities have by now."""
         values = {"of_user": user_id, "sessions": list(activities)}
-        return dict(await self._database.rows(_LIVE_COUNTS, values))  # type: ignore[arg-type]
+        return dict(await self._database.rows(_LIVE_COUNTS, values))
 
 
 def _edge(window: Window) -> tuple[datetime, uuid.UUID]:

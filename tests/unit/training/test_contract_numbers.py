@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from palestra.mesh.v1 import errors_pb2 as mesh_errors_pb2
 from palestra.training.v1 import (
     activity_pb2,
@@ -11,7 +12,6 @@ from palestra.training.v1 import (
     sport_pb2,
     telemetry_pb2,
 )
-
 from services.training.activities.rules import errors as activity_errors
 from services.training.activities.rules.sports import Sport
 from services.training.activities.rules.summary import DistanceSource

@@ -1,0 +1,112 @@
+"""Use cases of an activity's samples: read, thinned, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from palestra.training.v1 import telemetry_pb2
+from services.training.activities import encoding
+from services.training.activities.rules.errors import ActivityNotFound
+from services.training.activities.rules.streams import (
+    DEFAULT_RESOLUTION,
+    Floats,
+    Streams,
+    decimals_of,
+    downsample,
+)
+from services.training.activities.store import TIMES, ActivityStore
+from services.training.tracker.frames import SessionKey
+from services.training.tracker.rules import archive, channels, chunks, columns
+from services.training.tracker.rules.channels import ChannelSpec, Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """An activity's samples as they are asked for."""
+
+    start_ms: int
+    """By the device's clock, ms since 1970."""
+    streams: Streams
+    units: Mapping[str, str]
+    decimals: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFlow:
+    """Reading samples."""
+
+    store: ActivityStore
+
+    async def samples(
+        self, activity: SessionKey, wanted: Sequence[str], resolution: int | None
+    ) -> Samples:
+        """The samples of the channels `wanted`, all where none is named; unknown ones are left out.
+
+        Rows in which none of the channels has a value are left out too.
+
+        Raises:
+            ActivityNotFound
+        """
+        stored = await self.store.activity(activity)
+        about = await self.store.samples(activity)
+        if stored is None or stored.deleted or about is None:
+            raise ActivityNotFound("there is no such activity")
+        description = telemetry_pb2.SessionDescription.FromString(about.description)
+        specs = channels.check_description(encoding.channels_of(description))
+        chosen = [i for i, spec in enumerate(specs) if not wanted or spec.name in wanted]
+        joined = await self._columns(activity, specs, chosen, archived=about.closed)
+        start_ms = description.start_time.ToMilliseconds()
+        values = {
+            specs[index].name: columns.measured(specs[index], joined.channels[place])
+            for place, index in enumerate(chosen)
+        }
+        measured = _measured(Streams(joined.time_ms - start_ms, values))
+        limit = DEFAULT_RESOLUTION if resolution is None else resolution
+        return Samples(
+            start_ms,
+            downsample(measured, limit),
+            {specs[index].name: specs[index].unit for index in chosen},
+            _decimals(specs),
+        )
+
+    async def _columns(
+        self,
+        activity: SessionKey,
+        specs: Sequence[ChannelSpec],
+        chosen: Sequence[int],
+        *,
+        archived: bool,
+    ) -> columns.SessionColumns:
+        if archived:
+            bodies = await self.store.streams(activity, chosen)
+            return columns.SessionColumns(
+                archive.decode_times(bodies[TIMES]),
+                tuple(archive.decode_column(bodies[index]) for index in chosen),
+            )
+        body = await self.store.chunks(activity)
+        joined = columns.join_batches(chunks.decode_chunk(body, specs), specs)
+        return columns.SessionColumns(
+            joined.time_ms, tuple(joined.channels[index] for index in chosen)
+        )
+
+
+def _measured(streams: Streams) -> Streams:
+    """Without the rows that other channels have made, such as beats between seconds."""
+    if not streams.channels:
+        return Streams(streams.time_ms[:0], {})
+    empty = np.logical_and.reduce([np.isnan(values) for values in streams.channels.values()])
+    if not empty.any():
+        return streams
+    kept: Mapping[str, Floats] = {name: values[~empty] for name, values in streams.channels.items()}
+    return Streams(streams.time_ms[~empty], kept)
+
+
+def _decimals(specs: Sequence[ChannelSpec]) -> dict[str, int]:
+    return {
+        spec.name: decimals_of(spec.scale, spec.offset)
+        for spec in specs
+        if spec.encoding is Encoding.INT32
+    }

@@ -1,0 +1,81 @@
+"""Watching a live activity: what is new, as it comes, until it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from palestra.training.v1 import activity_service_pb2 as pb
+from services.training.activities.rules.errors import ActivityNotFound
+from services.training.activities.store import ActivityStore
+from services.training.live import LiveBus
+from services.training.tracker import live_update
+from services.training.tracker.frames import SessionKey
+
+HEARTBEAT_S: Final = 10.0
+LOOK_AGAIN_S: Final = 5.0
+"""How often the store is asked whether it ended: an event may have been missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFlow:
+    """Serves watchers, on whichever worker they are."""
+
+    store: ActivityStore
+    live: LiveBus
+
+    async def watch(self, activity: SessionKey) -> AsyncIterator[bytes]:
+        """WatchActivityResponse messages, serialised; the last one says how it ended.
+
+        Raises:
+            ActivityNotFound
+        """
+        if await self._end(activity, first=True) is None:
+            async with self.live.watch(activity.activity) as updates:
+                async for event in self._events(activity, updates):
+                    yield event
+                    if _ends(event):
+                        return
+        end = await self._end(activity, first=False)
+        yield end or live_update.finished()
+
+    async def _events(
+        self, activity: SessionKey, updates: AsyncIterator[bytes | None]
+    ) -> AsyncIterator[bytes]:
+        spoke_at = looked_at = time.monotonic()
+        yield _heartbeat()
+        async for update in updates:
+            now = time.monotonic()
+            if update is not None:
+                spoke_at = now
+                yield update
+            elif now - spoke_at > HEARTBEAT_S:
+                spoke_at = now
+                yield _heartbeat()
+            if now - looked_at > LOOK_AGAIN_S:
+                looked_at = now
+                end = await self._end(activity, first=False)
+                if end is not None:
+                    yield end
+                    return
+
+    async def _end(self, activity: SessionKey, *, first: bool) -> bytes | None:
+        """How the activity ended; None while it is live."""
+        stored = await self.store.activity(activity)
+        if stored is None or (stored.deleted and first):
+            raise ActivityNotFound("there is no such activity")
+        if stored.deleted:
+            return live_update.deleted()
+        return None if stored.totals is None else live_update.finished()
+
+
+def _ends(event: bytes) -> bool:
+    return pb.WatchActivityResponse.FromString(event).WhichOneof("event") == "ended"
+
+
+def _heartbeat() -> bytes:
+    response = pb.WatchActivityResponse()
+    response.heartbeat.time.GetCurrentTime()
+    return response.SerializeToString()
