@@ -70,6 +70,7 @@ class Keeper:
     def start(self) -> None:
         """Begins to keep the process. Does nothing where it is kept already."""
         if self._life is None or self._life.done():
+            self.failures, self.refusal = 0, None
             self._life = asyncio.create_task(self._live(), name=self.spec.name)
 
     async def stop(self) -> None:
@@ -81,6 +82,7 @@ class Keeper:
             self._life = None
         self._become(State.STOPPING)
         await self._end()
+        self._clear_sockets()
         self._become(State.STOPPED)
 
     async def restart(self) -> None:
@@ -129,8 +131,7 @@ class Keeper:
 
     def _spawn(self) -> None:
         spec = self.spec
-        for socket in spec.sockets:
-            socket.unlink(missing_ok=True)
+        self._clear_sockets()
         if spec.before is not None:
             spec.before()
         command = spawn.leashed(spec.argv, spec.account, spec.death_signal)
@@ -139,6 +140,10 @@ class Keeper:
         self.identity = procfs.identify(self._popen.pid)
         _when_ended(self._popen.pid, self._reap)
         self._changed(self)
+
+    def _clear_sockets(self) -> None:
+        for socket in self.spec.sockets:
+            socket.unlink(missing_ok=True)
 
     def _reap(self) -> None:
         assert self._popen is not None
