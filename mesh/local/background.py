@@ -33,7 +33,7 @@ def run(options: Options, pipe: TextIO) -> int:
     except StackError as error:
         tell(error=str(error))
         return 1
-    except BaseException as error:
+    except Exception as error:
         log = Places(options.state).log("supervisor")
         with suppress(OSError), log.open("a") as file:
             traceback.print_exc(file=file)

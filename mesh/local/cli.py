@@ -29,7 +29,8 @@ app = typer.Typer(
 _STATE = Path(__file__).resolve().parents[2] / ".palestra"
 
 State = Annotated[
-    Path, typer.Option(help="The folder of this stack's data, sockets and logs.", show_default=False)
+    Path,
+    typer.Option(help="The folder of this stack's data, sockets and logs.", show_default=False),
 ]
 Port = Annotated[int, typer.Option(help="The edge's TCP port on 127.0.0.1, the only one.")]
 Workers = Annotated[
@@ -148,9 +149,7 @@ def _print(content: dict[str, object]) -> None:
     from mesh.local import view
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(
-        f"{content['state']}  REST {content['rest_url']}  gRPC {content['grpc_target']}"
-    )
+    console.print(f"{content['state']}  REST {content['rest_url']}  gRPC {content['grpc_target']}")
     console.print(view.table(content))
     for each in view.rejections(content):
         console.print(each, style="red", markup=False)

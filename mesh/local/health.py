@@ -29,8 +29,8 @@ def _literal(text: bytes) -> bytes:
 
 # HPACK without a table or Huffman code: indexed names, literal values (RFC 7541, A).
 _REQUEST_HEADERS = (
-    b"\x83\x86"  # :method POST, :scheme http
-    + b"\x04" + _literal(b"/grpc.health.v1.Health/Watch")
+    b"\x83\x86\x04"  # :method POST, :scheme http, :path
+    + _literal(b"/grpc.health.v1.Health/Watch")
     + b"\x01" + _literal(b"localhost")
     + b"\x0f\x10" + _literal(b"application/grpc")
     + b"\x00" + _literal(b"te") + _literal(b"trailers")

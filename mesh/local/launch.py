@@ -47,7 +47,7 @@ def supervise(options: plan.Options, ready: Callable[[], None]) -> None:
         passwords = credentials.ensure(where, names)
         specs = plan.table(options, where, passwords)
         sockets = [path for spec in specs for path in spec.sockets]
-        places.refuse_long_sockets([where.commands, where.postgres / ".s.PGSQL.5432", *sockets])
+        places.refuse_long_sockets([where.commands, *sockets])
         supervisor = Supervisor(
             where, specs, plan.facts(options), names, settled.check(where, options.port)
         )

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from mesh import catalog
 from mesh.local import binaries, health, probes
-from mesh.local.credentials import Credentials
+from mesh.local.credentials import ADMIN, Credentials
 from mesh.local.errors import StackError
 from mesh.local.places import ROOT, Places, write_json
 from mesh.local.spec import Spec, Stage
@@ -101,7 +101,7 @@ def _postgres(
     def once() -> None:
         provision.apply(places.postgres, credentials.postgres, workers)
 
-    password = credentials.postgres[provision.ADMIN]
+    password = credentials.postgres[ADMIN]
     connections = provision.max_connections(workers)
     return postgres.spec(places, env, password, connections, once)
 

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mesh.local.spec import Account
+from mesh.local.spec import SELF, Account
 
 _LEASH = Path(__file__).with_name("leash.py")
 
 
 def leashed(
-    argv: Sequence[str], account: Account = Account(), died: signal.Signals = signal.SIGKILL
+    argv: Sequence[str], account: Account = SELF, died: signal.Signals = signal.SIGKILL
 ) -> list[str]:
     """The command that runs `argv` so that it gets `died` when this process is gone."""
     user = "-" if account.user is None else str(account.user)

@@ -46,6 +46,10 @@ class Account:
     """Linux capabilities kept in spite of `user`."""
 
 
+SELF = Account()
+"""As the supervisor's own user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One process: how it starts, when it serves, how it ends."""
@@ -67,7 +71,7 @@ class Spec:
     """Done before each start; raises StackError where a start makes no sense."""
     once: Callable[[], None] | None = None
     """Done once, when it first serves, before the next stage starts."""
-    account: Account = Account()
+    account: Account = SELF
     start_s: float = 30.0
     """It is killed if it does not serve within this time."""
     stop_signal: signal.Signals = signal.SIGTERM

@@ -10,8 +10,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from mesh.local.places import write_json
@@ -47,11 +49,11 @@ async def proxy(admin: str, port: str = "") -> None:
 async def worker(socket: str) -> None:
     import grpc.aio
     from grpc_health.v1 import health_pb2_grpc
-    from grpc_health.v1.health import aio
     from grpc_health.v1.health_pb2 import HealthCheckResponse
 
     ending = _ending()
-    servicer = aio.HealthServicer()
+    # The type stubs do not know the asyncio servicer.
+    servicer = importlib.import_module("grpc_health.v1.health").aio.HealthServicer()
     server = grpc.aio.server()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     server.add_insecure_port(f"unix:{socket}")
@@ -75,7 +77,12 @@ async def broken() -> None:
     raise SystemExit(7)
 
 
-_KINDS = {"control": control, "proxy": proxy, "worker": worker, "broken": broken}
+_KINDS: dict[str, Callable[..., Coroutine[None, None, None]]] = {
+    "control": control,
+    "proxy": proxy,
+    "worker": worker,
+    "broken": broken,
+}
 
 if __name__ == "__main__":
     asyncio.run(_KINDS[sys.argv[1]](*sys.argv[2:]))

@@ -20,6 +20,8 @@ from mesh.local.places import Places
 from mesh.local.spec import Account, Spec, Stage
 
 VERSION = "18"
+SOCKET = ".s.PGSQL.5432"
+"""The socket's name, which PostgreSQL derives from its port number."""
 NOBODY = 65534
 """Whom root's PostgreSQL runs as: it refuses to be root itself."""
 
@@ -106,10 +108,11 @@ def _initdb(places: Places, account: Account, env: Mapping[str, str], password: 
 
 
 def _end_remains(data: Path) -> None:
-    """Ends what a killed postmaster left of itself, and removes its pid file.
+    """Ends what a killed postmaster left of itself, and removes its two lock files.
 
     Only a `postgres` that works inside our data folder can be ours; while one lives,
-    a new postmaster must not start.
+    a new postmaster must not start. The lock files tell a process id only, which by
+    now may be a zombie's or a stranger's.
     """
     for pid in procfs.working_in(data, "postgres"):
         try:
@@ -117,6 +120,7 @@ def _end_remains(data: Path) -> None:
         except ProcessLookupError:
             continue
     (data / "postmaster.pid").unlink(missing_ok=True)
+    (data.parent / f"{SOCKET}.lock").unlink(missing_ok=True)
 
 
 def _before(
@@ -182,6 +186,7 @@ def spec(
         argv=(str(program), "-D", str(data), *arguments),
         env=env,
         probe=probes.postgres(data),
+        sockets=(places.postgres / SOCKET,),
         before=_before(places, runs_as, env, password),
         once=once,
         account=runs_as,

@@ -1,6 +1,6 @@
-"""The database, and a role and schema per service. Applied at every start; repeating changes nothing.
+"""The database, and a role and schema per service, applied at every start.
 
-A role logs in with its own password, owns its own schema, and has no right to
+Repeating changes nothing. A role logs in with its own password, owns its own schema, and has no right to
 anything else: not to another service's schema, nor to `public`.
 """
 
@@ -25,8 +25,10 @@ _RESERVED = 10
 
 
 def role_connections(workers: int) -> int:
-    """How many connections a service of so many workers may hold; one worker more,
-    because an old one may still drain while its successor starts."""
+    """How many connections a service of so many workers may hold.
+
+    One worker more than there are: an old one may still drain while its successor starts.
+    """
     return (workers + 1) * (POOL + BESIDE_POOL)
 
 
@@ -82,9 +84,7 @@ def _make_role(server: psycopg.Connection, role: str, password: str, connections
 
 def _make_schema(database: psycopg.Connection, service: str) -> None:
     name = sql.Identifier(service)
-    database.execute(
-        sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(name, name)
-    )
+    database.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(name, name))
     database.execute(
         sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = {}").format(
             name, sql.Identifier(DATABASE), name

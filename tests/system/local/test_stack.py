@@ -1,7 +1,8 @@
-"""A stack's life at the command line: up, what dies, down, and everything that may be in the way."""
+"""A stack's life at the command line: up, what dies, down, and all that may be in the way."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -11,14 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from mesh.local import procfs
-from mesh.local.places import ROOT
+from mesh.local import procfs, settled
+from mesh.local.errors import StackError
+from mesh.local.places import ROOT, Places
 from tests.support.local_stack import MODULE, LocalStack, free_port, local_stack, until
 
 RECOVERY_S = 10.0
@@ -35,6 +38,10 @@ def running(stack: LocalStack) -> LocalStack:
     done = stack.up("--workers=training=2")
     assert done.returncode == 0, done.stderr
     return stack
+
+
+def _restarted(stack: LocalStack, name: str, times: int) -> bool:
+    return bool(stack.process(name)["restarts"] == times)
 
 
 def sockets(stack: LocalStack, service: str, count: int) -> list[str]:
@@ -115,7 +122,7 @@ def test_restarts_are_counted_and_the_waits_grow(running: LocalStack) -> None:
     for kill in range(1, 4):
         running.kill("identity-0")
         begun = time.monotonic()
-        until(lambda n=kill: running.process("identity-0")["restarts"] == n, RECOVERY_S, "again")
+        until(partial(_restarted, running, "identity-0", kill), RECOVERY_S, "again")
         ready.append(time.monotonic() - begun)
         until(lambda: running.process("identity-0")["state"] == "serving", RECOVERY_S, "serves")
     for waited, expected in zip(ready, (0.2, 0.4, 0.8), strict=True):
@@ -200,10 +207,6 @@ def test_a_taken_port_is_a_sentence_and_leaves_nothing(stack: LocalStack) -> Non
 
 def test_a_port_that_is_shared_by_chance_is_noticed(stack: LocalStack) -> None:
     """Both starts saw the port free; SO_REUSEPORT lets both listen."""
-    from mesh.local import settled
-    from mesh.local.errors import StackError
-    from mesh.local.places import Places
-
     mesh = stack.state / "mesh"
     mesh.mkdir(parents=True)
     (mesh / "control.json").write_text('{"ready": true, "connected": ["edge", "node"]}')
@@ -212,14 +215,12 @@ def test_a_port_that_is_shared_by_chance_is_noticed(stack: LocalStack) -> None:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             each.bind(("127.0.0.1", stack.port))
             each.listen()
-        import asyncio
-
         with pytest.raises(StackError, match="is taken"):
             asyncio.run(_awaited(settled.check(Places(stack.state), stack.port)))
 
 
-async def _awaited(check: object) -> None:
-    await check()  # type: ignore[operator]
+async def _awaited(check: Callable[[], Awaitable[None]]) -> None:
+    await check()
 
 
 def test_two_stacks_live_side_by_side(running: LocalStack) -> None:
