@@ -1,0 +1,97 @@
+"""How the supervisor asks stores, control plane and Envoys whether they are ready.
+
+Decides how often to ask: often until the first yes, seldom after it. Never asks
+over TCP. Workers tell by themselves, see `health`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+from mesh.local.places import read_json
+from mesh.local.spec import Health, Probe
+
+ANSWER_S = 5.0
+"""No answer within this time is silence."""
+
+_EAGER_S = 0.05
+_CALM_S = 5.0
+_REPLY_BYTES = 4096
+
+
+def polled(check: Callable[[int], Awaitable[bool]]) -> Probe:
+    """A probe that repeats a check; OSError and EOF mean that nobody answers."""
+
+    async def probe(pid: int) -> AsyncGenerator[Health, None]:
+        while True:
+            try:
+                ready = await asyncio.wait_for(check(pid), ANSWER_S)
+                health = Health.SERVING if ready else Health.NOT_SERVING
+            except (OSError, EOFError, TimeoutError):
+                health = Health.SILENT
+            yield health
+            await asyncio.sleep(_CALM_S if health is Health.SERVING else _EAGER_S)
+
+    return probe
+
+
+async def _exchange(socket: Path, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(socket)
+    try:
+        writer.write(request)
+        reply = await reader.read(_REPLY_BYTES)
+    finally:
+        writer.close()
+    if not reply:
+        raise EOFError
+    return reply
+
+
+def envoy(admin: Path) -> Probe:
+    """An Envoy is ready when its listeners and clusters are there (GET /ready)."""
+
+    async def check(_pid: int) -> bool:
+        reply = await _exchange(
+            admin, b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n"
+        )
+        return reply.startswith(b"HTTP/1.1 200")
+
+    return polled(check)
+
+
+def redis(socket: Path, user: str, password: str) -> Probe:
+    """Redis is ready when it has its data in memory and answers PONG."""
+    login = f"*3\r\n$4\r\nAUTH\r\n${len(user)}\r\n{user}\r\n${len(password)}\r\n{password}\r\n"
+    request = login.encode() + b"*1\r\n$4\r\nPING\r\n"
+
+    async def check(_pid: int) -> bool:
+        reader, writer = await asyncio.open_unix_connection(socket)
+        try:
+            writer.write(request)
+            answers = [await reader.readuntil(b"\n"), await reader.readuntil(b"\n")]
+        finally:
+            writer.close()
+        return answers == [b"+OK\r\n", b"+PONG\r\n"]
+
+    return polled(check)
+
+
+def postgres(data: Path) -> Probe:
+    """PostgreSQL is ready when its own pid file says so, and it is of this process."""
+
+    async def check(pid: int) -> bool:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+    return polled(check)
+
+
+def control(report: Path) -> Probe:
+    """The control plane is ready when its report says so."""
+
+    async def check(_pid: int) -> bool:
+        return (read_json(report) or {}).get("ready") is True
+
+    return polled(check)

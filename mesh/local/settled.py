@@ -1,0 +1,70 @@
+"""Whether the running whole can be used: the port is the edge's alone, the mesh is connected.
+
+Decides the last step of a start, after every process serves by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from mesh.local import procfs
+from mesh.local.errors import StackError
+from mesh.local.places import Places, read_json
+
+_WAIT_S = 20.0
+_LOOK_S = 0.05
+_PROXIES = {"edge", "node"}
+
+
+def _taken(port: int) -> StackError:
+    return StackError(f"port {port} is taken by another program; choose another with --port.")
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Raises StackError where somebody listens on the port already, or it is forbidden."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except PermissionError:
+            raise StackError(
+                f"this user may not listen on port {port}; choose one above 1023 with --port."
+            ) from None
+        except OSError:
+            raise _taken(port) from None
+
+
+def check(places: Places, port: int) -> Callable[[], Awaitable[None]]:
+    """Waits for the mesh, and refuses a port that is shared.
+
+    Two Envoys may listen on one port without noticing (SO_REUSEPORT), where both
+    started at the same instant; each would get half of the other's calls.
+    """
+
+    async def settled() -> None:
+        deadline = asyncio.get_running_loop().time() + _WAIT_S
+        while not _connected(places) or procfs.listeners(port) == 0:
+            if asyncio.get_running_loop().time() > deadline:
+                raise StackError(
+                    f"the mesh does not come together within {_WAIT_S:.0f} s: {_said(places)}. "
+                    f"See {places.log('control')} and {places.log('edge')}."
+                )
+            await asyncio.sleep(_LOOK_S)
+        if procfs.listeners(port) > 1:
+            raise _taken(port)
+
+    return settled
+
+
+def _connected(places: Places) -> bool:
+    report = read_json(places.control) or {}
+    return report.get("ready") is True and set(report.get("connected", [])) >= _PROXIES
+
+
+def _said(places: Places) -> str:
+    report = read_json(places.control) or {}
+    rejected = [str(each.get("error")) for each in report.get("rejected", [])]
+    connected = ", ".join(report.get("connected", [])) or "none"
+    return f"connected proxies: {connected}; rejected: {'; '.join(rejected) or 'nothing'}"

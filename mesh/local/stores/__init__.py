@@ -1,0 +1,1 @@
+"""The embedded stores: one module per program, each giving its `spec.Spec`."""

@@ -1,0 +1,15 @@
+"""Waits before a restart."""
+
+from __future__ import annotations
+
+from mesh.local.backoff import Backoff
+
+
+def test_waits_double_from_a_fifth_of_a_second_to_five_seconds() -> None:
+    backoff = Backoff()
+    assert [backoff.wait_s(0.0) for _ in range(7)] == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+def test_a_run_of_ten_seconds_starts_over_and_a_shorter_one_does_not() -> None:
+    backoff = Backoff()
+    assert [backoff.wait_s(served) for served in (0.0, 9.9, 10.0, 0.0)] == [0.2, 0.4, 0.2, 0.4]
