@@ -28,7 +28,7 @@ class Refusal:
     highest: int
     """… to here, both included."""
     details: str = ""
-    """How Envoy's response code details begin; empty for any."""
+    """What Envoy's response code details contain; empty for any."""
     grpc_code: int | None = None
     """What Envoy tells gRPC clients, where it is not the reason's own code."""
     own_words: bool = False
@@ -48,12 +48,15 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal("TOKEN_INVALID", 403, 403, "jwt_authn_access_denied", grpc_code=7),
     Refusal("CALLER_REFUSED", 403, 403),
     Refusal("METHOD_UNKNOWN", 404, 405),
-    Refusal("DEADLINE_EXCEEDED", 408, 408, grpc_code=_UNKNOWN),
+    Refusal("DEADLINE_EXCEEDED", 408, 408),
     Refusal("OVERLOADED", 429, 429, retry_after_s=1),
-    Refusal("INVALID_FIELD", 400, 400, grpc_code=_INTERNAL, own_words=True),
-    Refusal("INVALID_FIELD", 402, 499, grpc_code=_UNKNOWN, own_words=True),
+    # Only these two come with words: which field or parameter, and what is too large.
+    Refusal("INVALID_FIELD", 400, 400, "grpc_json_transcode", grpc_code=_INTERNAL, own_words=True),
+    Refusal("INVALID_FIELD", 413, 413, grpc_code=_UNKNOWN, own_words=True),
+    Refusal("INVALID_FIELD", 400, 400, grpc_code=_INTERNAL),
+    Refusal("INVALID_FIELD", 402, 499, grpc_code=_UNKNOWN),
     Refusal("UNAVAILABLE", 502, 503),
-    Refusal("DEADLINE_EXCEEDED", 504, 504),
+    Refusal("DEADLINE_EXCEEDED", 504, 504, grpc_code=_UNAVAILABLE),
     Refusal("UNEXPECTED", 500, 599, grpc_code=_UNKNOWN),
 )
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_CONNECTIONS = "envoy.extensions.resource_monitors.downstream_connections.v3"
 SOCKET_MODE = 0o600
+MAX_CONNECTIONS = 20_000
 
 
 def edge_bootstrap(state: Path, host: str, port: int) -> dict[str, Any]:
@@ -40,8 +42,19 @@ def _bootstrap(state: Path, proxy: str, metadata: dict[str, str]) -> dict[str, A
             "lds_config": ads,
         },
         "static_resources": {"clusters": [_control_cluster(run / "xds.sock")]},
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
         "admin": {
             "address": {"pipe": {"path": str(run / f"{proxy}.admin.sock"), "mode": SOCKET_MODE}}
+        },
+    }
+
+
+def _connection_limit() -> dict[str, Any]:
+    return {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {
+            "@type": f"type.googleapis.com/{_CONNECTIONS}.DownstreamConnectionsConfig",
+            "max_active_downstream_connections": MAX_CONNECTIONS,
         },
     }
 

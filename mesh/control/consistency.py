@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
 from envoy_data_plane.envoy.config.core.v3 import TransportSocket
 from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.config.route.v3 import Route
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
 )
@@ -51,8 +52,8 @@ def _dangling(resources: Resources) -> Iterator[str]:
     for table in resources.routes:
         for host in table.virtual_hosts:
             for route in host.routes:
-                if route.route and route.route.cluster not in clusters:
-                    yield f"route {route.name!r} leads to no cluster {route.route.cluster!r}"
+                if _target(route) not in {None, *clusters}:
+                    yield f"route {route.name!r} leads to no cluster {_target(route)!r}"
     for cluster in resources.clusters:
         if cluster.type == ClusterDiscoveryType.EDS and cluster.name not in assigned:
             yield f"cluster {cluster.name!r} has no assignment"
@@ -70,6 +71,13 @@ def _dangling(resources: Resources) -> Iterator[str]:
         for name in _secrets_of_listener(listener):
             if name not in secrets:
                 yield f"listener {listener.name!r} names no secret {name!r}"
+
+
+def _target(route: Route) -> str | None:
+    """The cluster that a route names; None where it names none."""
+    if route.route is None or route.route.cluster_header:
+        return None
+    return route.route.cluster or ""
 
 
 def _managers(listener: Listener) -> Iterator[HttpConnectionManager]:

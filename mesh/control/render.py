@@ -32,7 +32,7 @@ def edge(inputs: Inputs) -> Resources:
         gateway.routes.RouteError: the contract has a mapping that cannot be served.
     """
     derived = routes.derive(inputs.contract, inputs.overrides)
-    words = reply_resources.local_replies(replies.replies(inputs.contract))
+    words = reply_resources.for_edge(replies.replies(inputs.contract))
     return Resources(
         listeners=[listeners.edge(inputs.edge_host, inputs.edge_port, words)],
         routes=[edge_routes.edge(derived)],
@@ -55,7 +55,7 @@ def edge(inputs: Inputs) -> Resources:
 
 def node(inputs: Inputs) -> Resources:
     """What the node proxy is told: an inbound and an outbound listener per service."""
-    words = reply_resources.local_replies(replies.replies(inputs.contract))
+    words = reply_resources.for_node(replies.replies(inputs.contract))
     services = [service.name for service in catalog.SERVICES]
     contract, run = inputs.contract, inputs.run
     reachable = {name: access.reachable_from(contract, name) for name in services}

@@ -16,6 +16,8 @@ from envoy_data_plane.envoy.config.route.v3 import (
     FilterConfig,
     HeaderMatcher,
     Route,
+    RouteAction,
+    RouteActionClusterNotFoundResponseCode,
     RouteConfiguration,
     RouteMatch,
     RouteMatchGrpcRouteMatchOptions,
@@ -56,9 +58,8 @@ def edge(routes: Sequence[EdgeRoute]) -> RouteConfiguration:
 
 
 def _route(route: EdgeRoute) -> Route:
-    action = forward(
-        names.towards(catalog.EDGE, route.service), route.timeout_ms, untouched()
-    )
+    cluster = names.towards(catalog.EDGE, route.service)
+    action = forward(cluster, route.timeout_ms, untouched(), rest=route.pattern is not None)
     if route.limit:
         action.rate_limits = [counted_by(route.method, route.limit.key)]
     return Route(
@@ -114,11 +115,17 @@ def _health() -> Route:
 
 
 def _unknown() -> Route:
-    """A route all the same, so that browsers may read the refusal too."""
+    """Leads nowhere, but is a route: without one, browsers may neither ask first nor read why.
+
+    The cluster is named by a header that no request can have (see `listeners`).
+    """
     return Route(
         name="unknown",
         match=RouteMatch(prefix="/"),
-        direct_response=DirectResponseAction(status=404),
+        route=RouteAction(
+            cluster_header="x-palestra-nowhere",
+            cluster_not_found_response_code=RouteActionClusterNotFoundResponseCode.NOT_FOUND,
+        ),
         typed_per_filter_config={TRANSCODER: _off()},
     )
 

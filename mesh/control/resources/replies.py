@@ -35,20 +35,34 @@ from envoy_data_plane.google.protobuf import Struct
 from gateway.replies import Refusal, Reply
 from mesh.control.wire import header, pack
 
-GRPC = HeaderMatcher(name="content-type", string_match=StringMatcher(prefix="application/grpc"))
+_GRPC = HeaderMatcher(name="content-type", string_match=StringMatcher(prefix="application/grpc"))
+# The transcoder makes a REST request look like gRPC, but leaves where it came from.
+_NOT_TRANSCODED = HeaderMatcher(
+    name="x-envoy-original-path", present_match=True, invert_match=True
+)
 _CEL = "envoy.access_loggers.extension_filters.cel"
 
 
-def local_replies(replies: Sequence[Reply]) -> LocalReplyConfig:
-    """Every refusal twice: as a JSON body, and as a status with details for gRPC."""
-    mappers = [mapper for reply in replies for mapper in (_grpc(reply), _rest(reply))]
+def for_edge(replies: Sequence[Reply]) -> LocalReplyConfig:
+    """Every refusal twice: as a status with details for gRPC, and as a JSON body."""
+    native = (_header(_GRPC), _header(_NOT_TRANSCODED))
+    mappers = [each for reply in replies for each in (_grpc(reply, *native), _rest(reply))]
     return LocalReplyConfig(mappers=mappers)
 
 
-def _grpc(reply: Reply) -> ResponseMapper:
+def for_node(replies: Sequence[Reply]) -> LocalReplyConfig:
+    """Every refusal as a status with details: nothing but gRPC comes this far."""
+    return LocalReplyConfig(mappers=[_grpc(reply) for reply in replies])
+
+
+def _header(matcher: HeaderMatcher) -> AccessLogFilter:
+    return AccessLogFilter(header_filter=HeaderFilter(matcher))
+
+
+def _grpc(reply: Reply, *native: AccessLogFilter) -> ResponseMapper:
     # The text is percent-encoded into grpc-message by Envoy itself.
     return ResponseMapper(
-        filter=_all(*_when(reply.refusal), AccessLogFilter(header_filter=HeaderFilter(GRPC))),
+        filter=_all(*_when(reply.refusal), *native),
         body_format_override=SubstitutionFormatString(
             text_format_source=DataSource(inline_string=reply.message.replace("%", "%%"))
         ),
@@ -76,7 +90,7 @@ def _when(refusal: Refusal) -> Iterator[AccessLogFilter]:
     yield _status(ComparisonFilterOp.GE, refusal.lowest)
     yield _status(ComparisonFilterOp.LE, refusal.highest)
     if refusal.details:
-        expression = f"response.code_details.startsWith({json.dumps(refusal.details)})"
+        expression = f"response.code_details.contains({json.dumps(refusal.details)})"
         cel = pack(ExpressionFilter(expression=expression))
         yield AccessLogFilter(extension_filter=ExtensionFilter(name=_CEL, typed_config=cel))
 

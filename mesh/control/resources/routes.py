@@ -16,6 +16,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     Route,
     RouteAction,
     RouteActionClusterNotFoundResponseCode,
+    RouteActionMaxStreamDuration,
     RouteConfiguration,
     RouteMatch,
     VirtualHost,
@@ -87,14 +88,23 @@ def table(name: str, routes: list[Route]) -> RouteConfiguration:
     return RouteConfiguration(name=name, virtual_hosts=[host])
 
 
-def forward(cluster: str, timeout_ms: int, retries: RetryPolicy | None) -> RouteAction:
-    """To a cluster; a deadline of 0 is a stream's, which ends with its token."""
+def forward(
+    cluster: str, timeout_ms: int, retries: RetryPolicy | None, *, rest: bool = False
+) -> RouteAction:
+    """To a cluster; a deadline of 0 is a stream's, which ends with its token.
+
+    Envoy answers its route timeout with 504, which gRPC clients would get as
+    UNAVAILABLE; a stream's longest duration it ends with DEADLINE_EXCEEDED.
+    """
+    deadline = seconds(timeout_ms / 1000)
+    longest = RouteActionMaxStreamDuration(max_stream_duration=deadline)
     return RouteAction(
         cluster=cluster,
         cluster_not_found_response_code=(
             RouteActionClusterNotFoundResponseCode.SERVICE_UNAVAILABLE
         ),
-        timeout=seconds(timeout_ms / 1000),
+        timeout=deadline if rest else seconds(0),
+        max_stream_duration=longest if timeout_ms and not rest else None,
         idle_timeout=seconds(STREAM_IDLE_S),
         retry_policy=retries,
     )
