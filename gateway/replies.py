@@ -56,6 +56,7 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal("INVALID_FIELD", 400, 400, grpc_code=_INTERNAL),
     Refusal("INVALID_FIELD", 402, 499, grpc_code=_UNKNOWN),
     Refusal("UNAVAILABLE", 502, 503),
+    Refusal("DEADLINE_EXCEEDED", 504, 504, "max_duration_timeout"),
     Refusal("DEADLINE_EXCEEDED", 504, 504, grpc_code=_UNAVAILABLE),
     Refusal("UNEXPECTED", 500, 599, grpc_code=_UNKNOWN),
 )

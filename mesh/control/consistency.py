@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.cluster.v3 import ClusterDiscoveryType
 from envoy_data_plane.envoy.config.core.v3 import TransportSocket
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import Route
@@ -44,31 +44,48 @@ def _doubles(resources: Resources) -> Iterator[str]:
 
 
 def _dangling(resources: Resources) -> Iterator[str]:
-    clusters = {cluster.name for cluster in resources.clusters}
-    assigned = {each.cluster_name for each in resources.assignments}
     secrets = {secret.name for secret in resources.secrets}
-    tables = {table.name for table in resources.routes}
-    filters = {each.name for each in resources.filters}
-    for table in resources.routes:
-        for host in table.virtual_hosts:
-            for route in host.routes:
-                if _target(route) not in {None, *clusters}:
-                    yield f"route {route.name!r} leads to no cluster {_target(route)!r}"
+    yield from _dangling_routes(resources)
+    yield from _dangling_clusters(resources, secrets)
+    for listener in resources.listeners:
+        yield from _dangling_listener(listener, resources, secrets)
+
+
+def _dangling_routes(resources: Resources) -> Iterator[str]:
+    clusters = {cluster.name for cluster in resources.clusters}
+    routes = (
+        route for table in resources.routes for host in table.virtual_hosts for route in host.routes
+    )
+    for route in routes:
+        target = _target(route)
+        if target is not None and target not in clusters:
+            yield f"route {route.name!r} leads to no cluster {target!r}"
+
+
+def _dangling_clusters(resources: Resources, secrets: set[str]) -> Iterator[str]:
+    assigned = {each.cluster_name for each in resources.assignments}
     for cluster in resources.clusters:
         if cluster.type == ClusterDiscoveryType.EDS and cluster.name not in assigned:
             yield f"cluster {cluster.name!r} has no assignment"
-        for name in _secrets_of_cluster(cluster):
+        for name in _secrets_of(cluster.transport_socket):
             if name not in secrets:
                 yield f"cluster {cluster.name!r} names no secret {name!r}"
-    for listener in resources.listeners:
-        for manager in _managers(listener):
-            table_name = manager.rds.route_config_name if manager.rds else ""
-            if table_name not in tables:
-                yield f"listener {listener.name!r} names no routes {table_name!r}"
-            for each in manager.http_filters:
-                if each.config_discovery and each.name not in filters:
-                    yield f"listener {listener.name!r} names no filter {each.name!r}"
-        for name in _secrets_of_listener(listener):
+
+
+def _dangling_listener(
+    listener: Listener, resources: Resources, secrets: set[str]
+) -> Iterator[str]:
+    tables = {table.name for table in resources.routes}
+    filters = {each.name for each in resources.filters}
+    for manager in _managers(listener):
+        table_name = manager.rds.route_config_name if manager.rds else ""
+        if table_name not in tables:
+            yield f"listener {listener.name!r} names no routes {table_name!r}"
+        for each in manager.http_filters:
+            if each.config_discovery and each.name not in filters:
+                yield f"listener {listener.name!r} names no filter {each.name!r}"
+    for chain in listener.filter_chains:
+        for name in _secrets_of(chain.transport_socket):
             if name not in secrets:
                 yield f"listener {listener.name!r} names no secret {name!r}"
 
@@ -86,15 +103,6 @@ def _managers(listener: Listener) -> Iterator[HttpConnectionManager]:
             message = each.typed_config.unpack() if each.typed_config else None
             if isinstance(message, HttpConnectionManager):
                 yield message
-
-
-def _secrets_of_listener(listener: Listener) -> Iterator[str]:
-    for chain in listener.filter_chains:
-        yield from _secrets_of(chain.transport_socket)
-
-
-def _secrets_of_cluster(cluster: Cluster) -> Iterator[str]:
-    yield from _secrets_of(cluster.transport_socket)
 
 
 def _secrets_of(socket: TransportSocket | None) -> Iterator[str]:

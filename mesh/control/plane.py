@@ -84,7 +84,7 @@ class Plane:
             own = self._inputs.identities[catalog.CONTROL]
             if channel is None or certificate is not own:
                 if channel:
-                    await channel.close()
+                    await channel.close(None)
                 channel = keys.channel(self._settings.run, own, self._inputs.ca_pem)
                 certificate = own
             try:
@@ -169,4 +169,3 @@ class Plane:
 
 def _issue(authority: Authority, now: datetime, *workloads: str) -> dict[str, Identity]:
     return {workload: authority.issue(workload, now) for workload in workloads}
-

@@ -48,6 +48,8 @@ class Record:
     def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
         """The configuration from now on."""
         self._snapshots = dict(snapshots)
+        for key in list(self._rejections):
+            self._forget_if_over(*key)
         self._changed.set()
 
     def knows(self, proxy: str) -> bool:
@@ -69,12 +71,15 @@ class Record:
 
     def took(self, proxy: str, type_url: str, typed: Typed) -> None:
         """The proxy acknowledged; a refusal of something older is over."""
-        key = (proxy, type_url)
-        self._taken[key] = typed
-        rejection = self._rejections.get(key)
-        if rejection and typed.version == self._snapshots[proxy].of(type_url).version:
-            del self._rejections[key]
+        self._taken[proxy, type_url] = typed
+        self._forget_if_over(proxy, type_url)
         self._changed.set()
+
+    def _forget_if_over(self, proxy: str, type_url: str) -> None:
+        """A refusal is over when the proxy has the newest there is, or again the old one."""
+        newest, taken = self._snapshots.get(proxy), self._taken.get((proxy, type_url))
+        if newest and taken and taken.version == newest.of(type_url).version:
+            self._rejections.pop((proxy, type_url), None)
 
     def refused(self, proxy: str, type_url: str, version: str, error: str) -> None:
         """The proxy, or control itself, did not take something."""

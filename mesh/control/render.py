@@ -5,6 +5,8 @@ Owns which proxy gets what. Pure; the messages are made by `resources`.
 
 from __future__ import annotations
 
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
+
 from gateway import descriptors, replies, routes
 from mesh import catalog
 from mesh.control import access
@@ -37,8 +39,7 @@ def edge(inputs: Inputs) -> Resources:
         listeners=[listeners.edge(inputs.edge_host, inputs.edge_port, words)],
         routes=[edge_routes.edge(derived)],
         clusters=[
-            clusters.of_peer(inputs.run, catalog.EDGE, service.name)
-            for service in catalog.SERVICES
+            clusters.of_peer(inputs.run, catalog.EDGE, service.name) for service in catalog.SERVICES
         ],
         assignments=[],
         secrets=_secrets(inputs, [catalog.EDGE]),
@@ -82,6 +83,6 @@ def node(inputs: Inputs) -> Resources:
     )
 
 
-def _secrets(inputs: Inputs, workloads: list[str]) -> list[secrets.Secret]:
+def _secrets(inputs: Inputs, workloads: list[str]) -> list[Secret]:
     own = {workload: inputs.identities[workload] for workload in workloads}
     return [*secrets.certificates(own), secrets.trust(inputs.ca_pem)]

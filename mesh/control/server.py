@@ -38,16 +38,14 @@ class Discovery:
         for change in self._changes:
             change.set()
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handler(self) -> grpc.GenericRpcHandler[DiscoveryRequest, DiscoveryResponse]:
         """The RPC handler for a grpc.aio server."""
         stream = grpc.stream_stream_rpc_method_handler(
             self._stream,
             request_deserializer=DiscoveryRequest.parse,
             response_serializer=bytes,
         )
-        return grpc.method_handlers_generic_handler(
-            _SERVICE, {"StreamAggregatedResources": stream}
-        )
+        return grpc.method_handlers_generic_handler(_SERVICE, {"StreamAggregatedResources": stream})
 
     async def _stream(
         self, requests: AsyncIterator[DiscoveryRequest], context: _Context

@@ -89,8 +89,12 @@ class MeshStack:
             for worker in workers:
                 self.start_worker(service, worker)
         self.start_envoy("node", node_bootstrap(self.state))
-        self.start_envoy("edge", edge_bootstrap(self.state, "127.0.0.1", self.port))
+        self.start_edge()
         self.wait_ready()
+
+    def start_edge(self) -> None:
+        """Starts the edge."""
+        self.start_envoy("edge", edge_bootstrap(self.state, "127.0.0.1", self.port))
 
     def wait_ready(self) -> None:
         """Waits until control says that all is taken."""
@@ -169,9 +173,7 @@ class MeshStack:
         before = self.control_json()["versions"][proxy]
         change()
         until(
-            lambda: (
-                (now := self.control_json()).get("ready") and now["versions"][proxy] != before
-            ),
+            lambda: (now := self.control_json()).get("ready") and now["versions"][proxy] != before,
             f"a new configuration of {proxy}",
         )
 
@@ -194,7 +196,7 @@ class MeshStack:
         """What the operator changed."""
         write_json(self.state / "mesh" / "overrides.json", {"methods": methods})
 
-    def token(self, key_id: str = "k1", **changed: object) -> str:
+    def token(self, key_id: str = "k1", /, **changed: object) -> str:
         """An access token, good for ten minutes unless something is changed."""
         now = int(time.time())
         claims = {

@@ -19,7 +19,8 @@ import grpc
 from google.api import httpbody_pb2
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 
 from palestra.identity.v1 import (
     auth_service_pb2,
@@ -147,12 +148,12 @@ class Integration(telemetry_service_pb2_grpc.TelemetryServiceServicer):
 
 def _register(service: str, worker: str, state: Path, server: grpc.aio.Server) -> None:
     if service == "identity":
-        identity = Identity(worker, state)
+        identity = Identity(worker, state)  # type: ignore[abstract]
         profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(identity, server)
         auth_service_pb2_grpc.add_AuthServiceServicer_to_server(identity, server)
         key_service_pb2_grpc.add_KeyServiceServicer_to_server(identity, server)
     elif service == "training":
-        training = Training()
+        training = Training()  # type: ignore[abstract]
         activity_service_pb2_grpc.add_ActivityServiceServicer_to_server(training, server)
         tracker_service_pb2_grpc.add_TrackerServiceServicer_to_server(training, server)
     else:
@@ -164,7 +165,7 @@ async def serve(service: str, worker: str, state: Path) -> None:
     """Serves until SIGTERM; then says NOT_SERVING, waits a second and ends."""
     server = grpc.aio.server()
     _register(service, worker, state, server)
-    servicer = health.aio.HealthServicer()
+    servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     socket = state / "run" / f"{service}-{worker}.sock"
     with contextlib.suppress(FileNotFoundError):

@@ -25,6 +25,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptionsExplicitHttpConfig,
 )
 from envoy_data_plane.envoy.type.v3 import Percent
+from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from mesh.control.resources import names, secrets
 from mesh.control.resources.endpoints import assignment
@@ -71,7 +72,7 @@ def of_peer(run: Path, caller: str, service: str) -> Cluster:
     )
 
 
-def _http2() -> dict[str, object]:
+def _http2() -> dict[str, AnyMessage]:
     explicit = HttpProtocolOptionsExplicitHttpConfig(http2_protocol_options=Http2ProtocolOptions())
     return {_HTTP_OPTIONS: pack(HttpProtocolOptions(explicit_http_config=explicit))}
 

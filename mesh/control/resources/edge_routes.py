@@ -20,7 +20,6 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteActionClusterNotFoundResponseCode,
     RouteConfiguration,
     RouteMatch,
-    RouteMatchGrpcRouteMatchOptions,
 )
 from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import BufferPerRoute
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
@@ -42,9 +41,20 @@ from mesh.control.wire import exactly, fitting, header, pack
 
 CORS, JWT, LIMITS = "cors", names.JWT, names.LIMITS
 BUFFER, STRIP, TRANSCODER = "body-limit", "rest-headers", names.TRANSCODER
+# gRPC-Web as well, which is not yet translated when the route is chosen.
+_GRPC = HeaderMatcher(name="content-type", string_match=StringMatcher(prefix="application/grpc"))
 _HEALTH = '{"status":"SERVING"}'
 _GRPC_HEADERS = ("grpc-status", "grpc-message", "grpc-status-details-bin")
-_EXPOSED = "grpc-status,grpc-message,grpc-status-details-bin,x-request-id,retry-after,x-ratelimit-limit,x-ratelimit-remaining,x-ratelimit-reset"
+_EXPOSED = ",".join(
+    (
+        *_GRPC_HEADERS,
+        "x-request-id",
+        "retry-after",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+    )
+)
 _ACCEPTED = "authorization,content-type,accept-language,x-grpc-web,x-user-agent,grpc-timeout"
 
 
@@ -67,15 +77,13 @@ def _route(route: EdgeRoute) -> Route:
         match=_match(route),
         route=action,
         request_headers_to_add=_deadline(route),
-        typed_per_filter_config={
-            name: pack(config) for name, config in _per_filter(route).items()
-        },
+        typed_per_filter_config={name: pack(config) for name, config in _per_filter(route).items()},
     )
 
 
 def _match(route: EdgeRoute) -> RouteMatch:
     if route.pattern is None:
-        return RouteMatch(path=route.method, grpc=RouteMatchGrpcRouteMatchOptions())
+        return RouteMatch(path=route.method, headers=[_GRPC])
     verb = HeaderMatcher(name=":method", string_match=exactly(route.verb))
     if route.pattern.exact:
         return RouteMatch(path=route.pattern.template, headers=[verb])
@@ -106,9 +114,7 @@ def _health() -> Route:
     return Route(
         name="healthz",
         match=RouteMatch(path="/healthz"),
-        direct_response=DirectResponseAction(
-            status=200, body=DataSource(inline_string=_HEALTH)
-        ),
+        direct_response=DirectResponseAction(status=200, body=DataSource(inline_string=_HEALTH)),
         response_headers_to_add=[header("content-type", "application/json")],
         typed_per_filter_config={TRANSCODER: _off(), LIMITS: _off()},
     )

@@ -102,17 +102,13 @@ def inbound(service: str, socket: str, replies: LocalReplyConfig) -> Listener:
         rds=_routes(names.inbound(service)),
         http_filters=[_pushed(names.callers(service), _RBAC), _router()],
         local_reply_config=replies,
-        forward_client_cert_details=(
-            HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET
-        ),
+        forward_client_cert_details=(HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET),
         set_current_client_cert_details=HttpConnectionManagerSetCurrentClientCertDetails(uri=True),
         preserve_external_request_id=True,
         stream_idle_timeout=seconds(STREAM_IDLE_S),
     )
     address = pipe(socket, SOCKET_MODE)
-    return _listener(
-        names.inbound(service), address, manager, secrets.server_side(service)
-    )
+    return _listener(names.inbound(service), address, manager, secrets.server_side(service))
 
 
 def outbound(service: str, socket: str, replies: LocalReplyConfig) -> Listener:

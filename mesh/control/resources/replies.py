@@ -37,9 +37,7 @@ from mesh.control.wire import header, pack
 
 _GRPC = HeaderMatcher(name="content-type", string_match=StringMatcher(prefix="application/grpc"))
 # The transcoder makes a REST request look like gRPC, but leaves where it came from.
-_NOT_TRANSCODED = HeaderMatcher(
-    name="x-envoy-original-path", present_match=True, invert_match=True
-)
+_NOT_TRANSCODED = HeaderMatcher(name="x-envoy-original-path", present_match=True, invert_match=True)
 _CEL = "envoy.access_loggers.extension_filters.cel"
 
 

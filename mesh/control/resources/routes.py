@@ -97,7 +97,10 @@ def forward(
     UNAVAILABLE; a stream's longest duration it ends with DEADLINE_EXCEEDED.
     """
     deadline = seconds(timeout_ms / 1000)
-    longest = RouteActionMaxStreamDuration(max_stream_duration=deadline)
+    # With the second, a caller's shorter deadline is kept; without, Envoy would write ours over it.
+    longest = RouteActionMaxStreamDuration(
+        max_stream_duration=deadline, grpc_timeout_header_max=deadline
+    )
     return RouteAction(
         cluster=cluster,
         cluster_not_found_response_code=(

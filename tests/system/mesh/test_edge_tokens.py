@@ -37,7 +37,7 @@ def test_an_expired_token_is_told_from_a_false_one(mesh: MeshStack, rest: httpx.
 def test_a_token_for_something_else_is_refused(
     mesh: MeshStack, rest: httpx.Client, changed: dict[str, object]
 ) -> None:
-    answer = rest.get("/v1/users/me", headers=bearer(mesh.token(**changed)))
+    answer = rest.get("/v1/users/me", headers=bearer(mesh.token("k1", **changed)))
     status, _, why = reason(answer)
     assert status in {401, 403}
     assert why == "TOKEN_INVALID"
