@@ -1,0 +1,95 @@
+"""Contract -> the routes of the edge, REST and gRPC, in the order they are tried.
+
+Owns which methods the world may reach and what each route carries: deadline,
+limit, whether a token is needed. A method for services alone has no route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.overrides import Limit, Overrides
+from gateway.paths import Pattern, pattern_of
+from mesh import policy
+from mesh.policy import Contract, Method
+
+VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class RouteError(ValueError):
+    """The edge cannot serve the contract; the words name the method."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRoute:
+    """One way from outside to a method."""
+
+    method: str
+    """The gRPC path, `/palestra.identity.v1.AuthService/Register`."""
+    service: str
+    """The catalogue's name of the service that answers."""
+    verb: str
+    """The HTTP method; POST for gRPC."""
+    pattern: Pattern | None
+    """The REST path; None for gRPC, whose path is `method`."""
+    streaming: bool
+    timeout_ms: int
+    """0 for streams."""
+    needs_token: bool
+    limit: Limit | None
+
+    @property
+    def name(self) -> str:
+        """What the route is called in statistics and messages."""
+        return f"{self.verb} {self.pattern.template}" if self.pattern else f"gRPC {self.method}"
+
+
+def derive(contract: Contract, overrides: Overrides) -> tuple[EdgeRoute, ...]:
+    """Every route of the edge, the most particular first.
+
+    Raises:
+        RouteError: a mapping cannot be served, or two methods share a path.
+    """
+    rest: dict[tuple[str, str], EdgeRoute] = {}
+    grpc: list[EdgeRoute] = []
+    for method in contract.methods.values():
+        if method.policy.access == policy.SERVICE:
+            continue
+        grpc.append(_route(method, overrides, "POST", None))
+        for verb, pattern in _mappings(method):
+            taken = rest.setdefault(
+                (verb, pattern.template), route := _route(method, overrides, verb, pattern)
+            )
+            if taken is not route:
+                raise RouteError(f"{method.path} and {taken.method} both have {route.name}")
+    return (*grpc, *sorted(rest.values(), key=_rank))
+
+
+def _mappings(method: Method) -> Iterator[tuple[str, Pattern]]:
+    for rule in method.http:
+        if rule.verb not in VERBS:
+            raise RouteError(f"{method.path} has no HTTP verb of {', '.join(VERBS)}")
+        if method.descriptor.client_streaming:
+            raise RouteError(f"{method.path} is a client stream, which REST cannot carry")
+        try:
+            yield rule.verb, pattern_of(rule.path)
+        except ValueError as error:
+            raise RouteError(f"{method.path}: {error}") from error
+
+
+def _rank(route: EdgeRoute) -> tuple[object, ...]:
+    return (*route.pattern.rank, route.verb) if route.pattern else ()
+
+
+def _route(method: Method, overrides: Overrides, verb: str, pattern: Pattern | None) -> EdgeRoute:
+    return EdgeRoute(
+        method=method.path,
+        service=method.service,
+        verb=verb,
+        pattern=pattern,
+        streaming=method.streaming,
+        timeout_ms=overrides.timeout_ms(method),
+        needs_token=method.policy.access != policy.PUBLIC,
+        limit=overrides.limit(method),
+    )

@@ -1,0 +1,5 @@
+"""`python -m mesh.control`."""
+
+from mesh.control.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""Envoy's resources, one module per kind. Pure: values in, messages out."""

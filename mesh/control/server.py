@@ -1,0 +1,139 @@
+"""The aggregated discovery service (ADS), state of the world, over grpc.aio.
+
+Owns the streams: one queue each, fed by the request reader and by changes;
+only the handler writes. What is said is `session`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import grpc
+import structlog
+from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
+
+from mesh.control.record import Record
+from mesh.control.session import Session
+
+_SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+_MAX_WAITING = 256
+_MAX_MESSAGE_BYTES = 16 << 20
+_log = structlog.get_logger("mesh.control")
+
+_Context = grpc.aio.ServicerContext[DiscoveryRequest, DiscoveryResponse]
+
+
+class Discovery:
+    """Serves every connected proxy."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._changes: set[asyncio.Event] = set()
+
+    def changed(self) -> None:
+        """Wakes every stream: there is something new to push."""
+        for change in self._changes:
+            change.set()
+
+    def handler(self) -> grpc.GenericRpcHandler[DiscoveryRequest, DiscoveryResponse]:
+        """The RPC handler for a grpc.aio server."""
+        stream = grpc.stream_stream_rpc_method_handler(
+            self._stream,
+            request_deserializer=DiscoveryRequest.parse,
+            response_serializer=bytes,
+        )
+        return grpc.method_handlers_generic_handler(_SERVICE, {"StreamAggregatedResources": stream})
+
+    async def _stream(
+        self, requests: AsyncIterator[DiscoveryRequest], context: _Context
+    ) -> AsyncIterator[DiscoveryResponse]:
+        first = await anext(aiter(requests), None)
+        if first is None:
+            return
+        proxy = first.node.id if first.node else ""
+        if not self._record.knows(proxy):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no proxy {proxy!r} here")
+        session = Session(proxy, self._record)
+        self._record.connected(proxy, 1)
+        _log.info("connected", proxy=proxy)
+        try:
+            if answer := session.on_request(first):
+                yield answer
+            async for response in self._turns(session, requests):
+                yield response
+        finally:
+            self._record.connected(proxy, -1)
+            _log.info("disconnected", proxy=proxy)
+
+    async def _turns(
+        self, session: Session, requests: AsyncIterator[DiscoveryRequest]
+    ) -> AsyncIterator[DiscoveryResponse]:
+        queue: asyncio.Queue[DiscoveryRequest | None] = asyncio.Queue(_MAX_WAITING)
+        change = asyncio.Event()
+        self._changes.add(change)
+        tasks = [asyncio.create_task(_read(requests, queue))]
+        tasks.append(asyncio.create_task(_tell(change, queue)))
+        try:
+            while True:
+                # None is a change, or the reader's end.
+                request = await queue.get()
+                if request is not None:
+                    self._note(session, request)
+                    if answer := session.on_request(request):
+                        yield answer
+                elif tasks[0].done():
+                    return
+                else:
+                    for response in session.on_change():
+                        yield response
+        finally:
+            self._changes.discard(change)
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError, grpc.RpcError):
+                    await task
+
+    def _note(self, session: Session, request: DiscoveryRequest) -> None:
+        if request.error_detail:
+            _log.error(
+                "rejected",
+                proxy=session.proxy,
+                type_url=request.type_url,
+                error=request.error_detail.message,
+            )
+
+
+async def _read(
+    requests: AsyncIterator[DiscoveryRequest], queue: asyncio.Queue[DiscoveryRequest | None]
+) -> None:
+    try:
+        async for request in requests:
+            await queue.put(request)
+    finally:
+        await asyncio.shield(queue.put(None))
+
+
+async def _tell(change: asyncio.Event, queue: asyncio.Queue[DiscoveryRequest | None]) -> None:
+    while True:
+        await change.wait()
+        change.clear()
+        await queue.put(None)
+
+
+async def serve(record: Record, discovery: Discovery, socket: Path) -> grpc.aio.Server:
+    """Starts serving on a unix socket, which is taken over where an earlier one was left."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+        ]
+    )
+    server.add_generic_rpc_handlers((discovery.handler(),))
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    socket.chmod(0o600)
+    return server

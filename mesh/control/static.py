@@ -1,0 +1,73 @@
+"""The edge's whole configuration as one static document, for a real Envoy to look at.
+
+Owns the putting in line of what is pushed otherwise. Made for checking alone;
+nothing is served from it.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap, BootstrapStaticResources
+from envoy_data_plane.envoy.config.core.v3 import Node
+from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+)
+
+from gateway.overrides import Overrides
+from mesh import catalog, policy
+from mesh.control import keys, render, wire
+from mesh.control.authority import create_authority, utc_now
+from mesh.control.inputs import Inputs
+from mesh.control.snapshot import Resources
+
+
+def edge_config(descriptor_set: bytes) -> bytes:
+    """The edge's bootstrap for a contract, serialised, with everything in line.
+
+    Raises:
+        ValueError: the contract cannot be served; the words name the method.
+    """
+    resources = render.edge(_inputs(descriptor_set))
+    listeners = [_in_line(each, resources) for each in resources.listeners]
+    # Where certificates come from is no matter of the contract's.
+    clusters = [copy.copy(each) for each in resources.clusters]
+    for cluster in clusters:
+        cluster.transport_socket = None
+    static = BootstrapStaticResources(listeners=listeners, clusters=clusters)
+    return bytes(Bootstrap(node=Node(id="edge", cluster="palestra"), static_resources=static))
+
+
+def _in_line(listener: Listener, resources: Resources) -> Listener:
+    network = listener.filter_chains[0].filters[0]
+    manager = network.typed_config.unpack() if network.typed_config else None
+    if not isinstance(manager, HttpConnectionManager):
+        raise TypeError(f"listener {listener.name} serves no HTTP")
+    pushed = {each.name: each.typed_config for each in resources.filters}
+    tables = {table.name: table for table in resources.routes}
+    manager.route_config = tables[manager.rds.route_config_name] if manager.rds else None
+    manager.rds = None
+    for each in manager.http_filters:
+        if each.config_discovery:
+            each.config_discovery, each.typed_config = None, pushed[each.name]
+    network.typed_config = wire.pack(manager)
+    return listener
+
+
+def _inputs(descriptor_set: bytes) -> Inputs:
+    authority, now = create_authority(utc_now()), utc_now()
+    return Inputs(
+        run=Path("/nowhere"),
+        edge_host="127.0.0.1",
+        edge_port=8080,
+        proof="",
+        contract=policy.contract_of(policy.files_of(descriptor_set)),
+        descriptor_set=descriptor_set,
+        ca_pem=authority.ca_pem,
+        identities={catalog.EDGE: authority.issue(catalog.EDGE, now)},
+        endpoints={},
+        overrides=Overrides(),
+        jwks=keys.nobody().jwks(),
+    )

@@ -1,0 +1,249 @@
+"""The mesh changes while a stream is open, and the stream does not notice."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from mesh.control.wire import FILTERS
+from tests.support.mesh_stack import MeshStack, until, write_json
+from tests.system.mesh.test_edge_rest import reason, seen
+
+GET_PROFILE = "/palestra.identity.v1.ProfileService/GetProfile"
+WATCH = "/v1/users/me/activities/a1:watch"
+
+
+class Watcher:
+    """One open stream, read all the time."""
+
+    def __init__(self, mesh: MeshStack) -> None:
+        self.beats = 0
+        self.ended = threading.Event()
+        self._closing = False
+        self._client = httpx.Client(
+            base_url=mesh.url, headers={"authorization": f"Bearer {mesh.token()}"}, timeout=5
+        )
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            with self._client.stream("GET", WATCH) as answer:
+                for _ in answer.iter_lines():
+                    self.beats += 1
+                    if self._closing:
+                        return
+        except httpx.HTTPError:
+            pass
+        finally:
+            self.ended.set()
+
+    def close(self) -> None:
+        self._closing = True
+        self._thread.join(timeout=10)
+        self._client.close()
+
+
+@contextmanager
+def uncut(mesh: MeshStack) -> Iterator[Watcher]:
+    """A stream that must be open, and moving, before and after."""
+    watcher = Watcher(mesh)
+    try:
+        until(lambda: watcher.beats > 2, "the stream to run")
+        yield watcher
+        after = watcher.beats
+        until(lambda: watcher.beats > after + 5, "the stream to go on")
+        assert not watcher.ended.is_set()
+    finally:
+        watcher.close()
+
+
+def answers(mesh: MeshStack) -> bool:
+    """Whether the edge serves a signed-in user."""
+    try:
+        answer = httpx.get(f"{mesh.url}/v1/users/me", headers=bearer(mesh.token()))
+    except httpx.TransportError:
+        return False
+    return answer.status_code == 200
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def test_a_limit_changes(mesh: MeshStack, user: httpx.Client) -> None:
+    limit = {GET_PROFILE: {"limit": {"requests": 3, "window_s": 60}}}
+    with uncut(mesh):
+        try:
+            mesh.settle("edge", lambda: mesh.write_overrides(limit))
+            answers = [user.get("/v1/users/me") for _ in range(5)]
+            assert [each.status_code for each in answers] == [200, 200, 200, 429, 429]
+            assert reason(answers[-1]) == (429, 8, "OVERLOADED")
+            assert answers[-1].headers["retry-after"] == "1"
+            # Somebody else has a bucket of his own.
+            other = httpx.get(f"{mesh.url}/v1/users/me", headers=bearer(mesh.token()))
+            assert other.status_code == 200
+        finally:
+            mesh.settle("edge", lambda: mesh.write_overrides({}))
+        assert user.get("/v1/users/me").status_code == 200
+
+
+def test_a_deadline_changes_on_every_hop(mesh: MeshStack, user: httpx.Client) -> None:
+    shorter = {GET_PROFILE: {"timeout_ms": 300}}
+    with uncut(mesh):
+        try:
+            mesh.settle("edge", lambda: mesh.write_overrides(shorter))
+            before = time.monotonic()
+            assert reason(user.get("/v1/users/slow")) == (504, 4, "DEADLINE_EXCEEDED")
+            assert time.monotonic() - before < 0.9
+        finally:
+            mesh.settle("edge", lambda: mesh.write_overrides({}))
+
+
+def test_a_new_key_opens_and_a_removed_key_closes(mesh: MeshStack, rest: httpx.Client) -> None:
+    def publish(*key_ids: str) -> None:
+        for gone in set(mesh.keys) - set(key_ids):
+            del mesh.keys[gone]
+        for new in set(key_ids) - set(mesh.keys):
+            mesh.keys[new] = Ed25519PrivateKey.generate()
+        mesh.write_keys()
+
+    old = mesh.token("k1")
+    kept = mesh.keys["k1"]
+    with uncut(mesh):
+        mesh.settle("edge", lambda: publish("k2", "k1"))
+        assert mesh.control_json()["key_ids"] == ["k1", "k2"]
+        for token in (mesh.token("k2"), old):
+            assert rest.get("/v1/users/me", headers=bearer(token)).status_code == 200
+        mesh.settle("edge", lambda: publish("k2"))
+        # Although the edge has verified this very token before.
+        answer = rest.get("/v1/users/me", headers=bearer(old))
+        assert reason(answer) == (401, 16, "TOKEN_INVALID")
+        mesh.keys["k1"] = kept
+        mesh.settle("edge", lambda: publish("k1"))
+
+
+def test_workers_come_and_go(mesh: MeshStack, user: httpx.Client) -> None:
+    def answering() -> set[str]:
+        return {seen(user.get("/v1/users/me"))["worker"] for _ in range(8)}
+
+    with uncut(mesh):
+        mesh.start_worker("identity", 1)
+        mesh.workers["identity"] = [0, 1]
+        mesh.settle("node", mesh.write_endpoints)
+        until(lambda: answering() == {"0", "1"}, "both workers to answer")
+        mesh.workers["identity"] = [1]
+        mesh.settle("node", mesh.write_endpoints)
+        assert answering() == {"1"}
+        mesh.workers["identity"] = [0]
+        mesh.settle("node", mesh.write_endpoints)
+        until(lambda: user.get("/v1/users/me").status_code == 200, "worker 0 to answer again")
+        mesh.end("identity-1")
+
+
+def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None:
+    statuses: list[int] = []
+    done = threading.Event()
+
+    def load() -> None:
+        with httpx.Client(base_url=mesh.url, headers=bearer(mesh.token()), timeout=10) as client:
+            while not done.is_set():
+                statuses.append(client.get("/v1/users/me/activities/a1").status_code)
+                time.sleep(0.005)
+
+    mesh.start_worker("training", 1)
+    mesh.workers["training"] = [0, 1]
+    mesh.settle("node", mesh.write_endpoints)
+    until((mesh.run / "training-1.sock").exists, "the second worker")
+    time.sleep(1)
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        time.sleep(0.3)
+        mesh.kill("training-1")
+        time.sleep(0.7)
+        mesh.start_worker("training", 1)
+        time.sleep(1.5)
+        mesh.end("training-1")
+        time.sleep(0.3)
+    finally:
+        done.set()
+        thread.join()
+        mesh.workers["training"] = [0]
+        mesh.settle("node", mesh.write_endpoints)
+    assert len(statuses) > 100
+    assert set(statuses) == {200}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("endpoints.json", {"nobody": []}),
+        ("endpoints.json", {"identity": ["relative.sock"]}),
+        ("overrides.json", {"methods": {"/no.Such/Method": {}}}),
+        ("overrides.json", {"methods": {GET_PROFILE: {"timeout_ms": 0}}}),
+    ],
+)
+def test_an_input_that_cannot_be_followed_changes_nothing_and_shows(
+    mesh: MeshStack, user: httpx.Client, name: str, content: object
+) -> None:
+    def refused() -> list[str]:
+        return [each["type_url"] for each in mesh.control_json()["rejected"]]
+
+    path = mesh.state / "mesh" / name
+    before = mesh.control_json()["versions"]
+    write_json(path, content)
+    until(lambda: refused() == [name], "the refusal to show")
+    assert mesh.control_json()["versions"] == before
+    assert user.get("/v1/users/me").status_code == 200
+    if name == "endpoints.json":
+        mesh.write_endpoints()
+    else:
+        mesh.write_overrides({})
+    until(lambda: not refused(), "the refusal to be over")
+
+
+def test_what_envoy_refuses_is_not_served_and_shows_until_mended(
+    mesh: MeshStack, user: httpx.Client
+) -> None:
+    """A mapping that only Envoy itself can judge: a response_body, which it cannot serve."""
+    good = mesh.contract.read_bytes()
+    with uncut(mesh):
+        fresh = mesh.contract.with_suffix(".new")
+        fresh.write_bytes(with_response_body(good))
+        fresh.replace(mesh.contract)
+        rejected = until(lambda: mesh.control_json()["rejected"], "Envoy's refusal")
+        assert [(each["proxy"], each["type_url"]) for each in rejected] == [("edge", FILTERS)]
+        assert "response_body" in rejected[0]["error"] or "transcod" in rejected[0]["error"].lower()
+        assert user.get("/v1/users/me").status_code == 200
+    # An edge that starts now gets the last that was taken, not what was refused.
+    mesh.kill("edge")
+    mesh.start_edge()
+    until(lambda: answers(mesh), "a fresh edge to serve")
+    assert mesh.control_json()["rejected"]
+    with uncut(mesh):
+        fresh.write_bytes(good)
+        fresh.replace(mesh.contract)
+        until(lambda: not mesh.control_json()["rejected"], "the refusal to be over")
+    assert json.loads(user.get("/healthz").text) == {"status": "SERVING"}
+
+
+def with_response_body(descriptor_set: bytes) -> bytes:
+    """The contract with a mapping that names a field of the answer as the whole of it."""
+    from google.api import annotations_pb2
+    from google.protobuf import descriptor_pb2
+
+    files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set)
+    for file in files.file:
+        for service in file.service:
+            for method in service.method:
+                if method.name == "GetProfile":
+                    method.options.Extensions[annotations_pb2.http].response_body = "profile"
+    return files.SerializeToString()
