@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import date
+from typing import Literal
 
 from google.type.date_pb2 import Date
 
@@ -43,7 +44,7 @@ def _user(name: str) -> uuid.UUID:
     return user_id
 
 
-def _date(request: pb.GetProgressRequest, field: str) -> date | None:
+def _date(request: pb.GetProgressRequest, field: Literal["start_date", "end_date"]) -> date | None:
     if not request.HasField(field):
         return None
     day: Date = getattr(request, field)
@@ -62,7 +63,7 @@ def _encode(
     for key, amount in totals:
         response.progress.totals.add(
             start_date=Date(year=key.day.year, month=key.day.month, day=key.day.day),
-            sport=key.sport,  # type: ignore[arg-type]
+            sport=key.sport,
             activity_count=amount.activity_count,
             elapsed_s=amount.elapsed_ms / 1000,
             moving_s=amount.moving_ms / 1000,
