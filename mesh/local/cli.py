@@ -37,6 +37,9 @@ Workers = Annotated[
     list[str] | None,
     typer.Option(metavar="SERVICE=N", help="Processes of a service; may be repeated."),
 ]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="Return when all is SERVING.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")]
 LogLevel = Annotated[str, typer.Option(help="What the processes log.")]
 
 
@@ -75,9 +78,7 @@ def up(
     port: Port = 8080,
     workers: Workers = None,
     log_level: LogLevel = "INFO",
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Return when all is SERVING.")
-    ] = False,
+    detach: Detach = False,  # noqa: FBT002 - an option
 ) -> None:
     """Start everything, and stop it all at Ctrl-C (or go on in the background: --detach)."""
     from mesh.local import launch, plan
@@ -125,7 +126,7 @@ def down(state: State = _STATE) -> None:
 @app.command()
 def status(
     state: State = _STATE,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
     """Show every process, and what the proxies rejected.
 
@@ -159,7 +160,7 @@ def _print(content: dict[str, object]) -> None:
 def logs(
     service: Annotated[str, typer.Argument(help="A service, or one process, as in `status`.")],
     state: State = _STATE,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines.")] = False,
+    follow: Follow = False,  # noqa: FBT002 - an option
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines to begin with.")] = 50,
 ) -> None:
     """Print the last lines of a service's logs."""
@@ -169,7 +170,7 @@ def logs(
     with _sentences():
         chosen = following.chosen(Places(state.resolve()), service)
         try:
-            for line in following.lines(chosen, lines, follow):
+            for line in following.lines(chosen, lines, follow=follow):
                 typer.echo(line)
         except KeyboardInterrupt:
             raise typer.Exit(0) from None

@@ -31,20 +31,20 @@ def chosen(places: Places, name: str) -> list[Path]:
     return found
 
 
-def lines(logs: list[Path], last: int, follow: bool) -> Iterator[str]:
+def lines(logs: list[Path], last: int, *, follow: bool) -> Iterator[str]:
     """The last lines of each log; then, if following, new lines for ever."""
     offsets = {log: log.stat().st_size for log in logs}
     for log in logs:
         for line in logfiles.tail(log, last):
-            yield _named(log, line, len(logs) > 1)
+            yield _named(log, line, several=len(logs) > 1)
     while follow:
         time.sleep(_LOOK_S)
         for log in logs:
             for line in _added(log, offsets):
-                yield _named(log, line, len(logs) > 1)
+                yield _named(log, line, several=len(logs) > 1)
 
 
-def _named(log: Path, line: str, several: bool) -> str:
+def _named(log: Path, line: str, *, several: bool) -> str:
     return f"{log.stem} | {line}" if several else line
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 
-from mesh.local.probes import ANSWER_S
+from mesh.local.probes import ANSWER_S, polled
 from mesh.local.spec import Health, Probe
 
 _AGAIN_S = 0.1
@@ -114,6 +114,24 @@ class HealthWatch:
             # renewed long before 64 KiB of seven-byte answers.
             self._message += payload
         return kind in (_DATA, _HEADERS) and bool(flags & _END_STREAM)
+
+
+def answers(socket: Path) -> Probe:
+    """A gRPC server without a health service is ready when it answers, whatever it says.
+
+    The control plane is asked so: its own report tells of the proxies as well, which
+    can only be well after it.
+    """
+
+    async def check(_pid: int) -> bool:
+        watch = await HealthWatch.open(socket)
+        try:
+            await watch.next()
+        finally:
+            watch.close()
+        return True
+
+    return polled(check)
 
 
 def worker(socket: Path) -> Probe:

@@ -75,7 +75,7 @@ def _arguments(options: plan.Options) -> list[str]:
     ]
 
 
-def _start(options: plan.Options, leash: bool) -> subprocess.Popen[bytes]:
+def _start(options: plan.Options, *, leash: bool) -> subprocess.Popen[bytes]:
     """Starts a supervisor in the background and waits until all is SERVING."""
     reader, writer = os.pipe()
     command = [*ENTRY, *_arguments(options), f"--ready-fd={writer}"]

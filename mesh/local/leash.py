@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
         _prctl(_PR_SET_PDEATHSIG, int(signal))
         if os.getppid() != int(parent):
             sys.exit(127)
-        os.execv(program[0], program)
+        os.execv(program[0], program)  # noqa: S606 - this is what the file is for
     except OSError as error:
         sys.stderr.write(f"palestra: cannot start {program[0]}: {error}\n")
         sys.exit(127)

@@ -111,6 +111,7 @@ def _control(options: Options, places: Places, env: Mapping[str, str]) -> Spec:
         # Its report of an earlier run must not pass for this one's.
         places.control.unlink(missing_ok=True)
 
+    xds = places.run / "xds.sock"
     return Spec(
         name=catalog.CONTROL,
         stage=Stage.CONTROL,
@@ -124,8 +125,8 @@ def _control(options: Options, places: Places, env: Mapping[str, str]) -> Spec:
             "PALESTRA_LOG_LEVEL": options.log_level,
         },
         cwd=ROOT,
-        probe=probes.control(places.control),
-        sockets=(places.run / "xds.sock",),
+        probe=health.answers(xds),
+        sockets=(xds,),
         before=before,
     )
 
@@ -197,7 +198,7 @@ def _worker(
             "PALESTRA_DATABASE_URL": provision.url(
                 places.postgres, service, credentials.postgres[service]
             ),
-            "PALESTRA_DATABASE_POOL": str(provision.POOL),
+            "PALESTRA_POOL_SIZE": str(provision.POOL),
             "PALESTRA_REDIS_URL": (
                 f"unix://{service}:{credentials.redis[service]}@{redis_socket}?db=0"
             ),

@@ -1,7 +1,7 @@
-"""How the supervisor asks stores, control plane and Envoys whether they are ready.
+"""How the supervisor asks stores and Envoys whether they are ready.
 
 Decides how often to ask: often until the first yes, seldom after it. Never asks
-over TCP. Workers tell by themselves, see `health`.
+over TCP. The gRPC servers are `health`'s.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
-from mesh.local.places import read_json
 from mesh.local.spec import Health, Probe
 
 ANSWER_S = 5.0
@@ -84,14 +83,5 @@ def postgres(data: Path) -> Probe:
     async def check(pid: int) -> bool:
         lines = (data / "postmaster.pid").read_text().splitlines()
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
-
-    return polled(check)
-
-
-def control(report: Path) -> Probe:
-    """The control plane is ready when its report says so."""
-
-    async def check(_pid: int) -> bool:
-        return (read_json(report) or {}).get("ready") is True
 
     return polled(check)

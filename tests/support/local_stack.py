@@ -57,12 +57,10 @@ def table(options: plan.Options, places: Places, credentials: Credentials) -> tu
         env = plan.base_environment()
         specs.append(plan._postgres(places, env, credentials, workers))
         specs.append(redis.spec(places, env, credentials.redis, workers))
-    report, run = places.control, places.run
-    specs.append(
-        _standin(
-            "control", Stage.CONTROL, probes.control(report), "control", str(report), sockets=()
-        )
-    )
+    run = places.run
+    xds = run / "xds.sock"
+    argv = ["control", str(xds), str(places.control)]
+    specs.append(_standin("control", Stage.CONTROL, health.answers(xds), *argv, sockets=(xds,)))
     for name, port in (("node", []), ("edge", [str(options.port)])):
         admin = run / f"{name}.admin.sock"
         probe = probes.envoy(admin)

@@ -1,7 +1,7 @@
 """Small real processes that stand in for the mesh's, for tests of the supervisor.
 
 `python -m tests.support.standin KIND ARGUMENT …`; each ends on SIGTERM with status 0.
-  control REPORT         writes a control plane's report: ready, both proxies connected
+  control XDS REPORT     a gRPC server, and a control plane's report: ready, all connected
   proxy ADMIN [PORT]     answers GET /ready on a unix socket, and listens on the port
   worker SOCKET          a grpc.aio server with grpc.health.v1; USR1: NOT_SERVING, USR2: SERVING
   broken                 says why and ends with status 7
@@ -25,11 +25,17 @@ def _ending() -> asyncio.Event:
     return ending
 
 
-async def control(report: str) -> None:
+async def control(xds: str, report: str) -> None:
+    import grpc.aio
+
     ending = _ending()
+    server = grpc.aio.server()
+    server.add_insecure_port(f"unix:{xds}")
+    await server.start()
     content = {"ready": True, "connected": ["edge", "node"], "rejected": []}
     write_json(Path(report), content)
     await ending.wait()
+    await server.stop(None)
 
 
 async def proxy(admin: str, port: str = "") -> None:

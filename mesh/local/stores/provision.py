@@ -1,7 +1,7 @@
 """The database, and a role and schema per service, applied at every start.
 
-Repeating changes nothing. A role logs in with its own password, owns its own schema, and has no right to
-anything else: not to another service's schema, nor to `public`.
+Repeating changes nothing. A role logs in with its own password, owns its own schema,
+and has no right to anything else: not to another service's schema, nor to `public`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from mesh.local.credentials import ADMIN
 DATABASE = "palestra"
 POOL = 8
 """Connections in a worker's pool."""
-BESIDE_POOL = 3
-"""Connections that a worker holds beside its pool: LISTEN, migration, relay."""
+BESIDE_POOL = 6
+"""Connections that a worker holds beside its pool: leases, relay, migration, and room."""
 _RESERVED = 10
 """For the operator, for autovacuum's and the superuser's needs."""
 

@@ -215,9 +215,11 @@ def test_a_new_service_gets_its_role_in_an_existing_data_folder(stack: LocalStac
         social.execute("CREATE TABLE groups (name text)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             social.execute("SELECT * FROM training.laps")
-    with database(stack, "training") as training:
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            training.execute("SELECT * FROM social.groups")
+    with (
+        database(stack, "training") as training,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        training.execute("SELECT * FROM social.groups")
 
 
 def test_redis_keeps_each_service_to_its_own_keys(stack: LocalStack) -> None:
@@ -244,9 +246,11 @@ def test_redis_keeps_each_service_to_its_own_keys(stack: LocalStack) -> None:
 
 def test_redis_refuses_who_does_not_log_in(stack: LocalStack) -> None:
     path = str(stack.state / "run" / "redis.sock")
-    with redis.Redis(unix_socket_path=path) as stranger:
-        with pytest.raises(redis.exceptions.AuthenticationError):
-            stranger.ping()
+    with (
+        redis.Redis(unix_socket_path=path) as stranger,
+        pytest.raises(redis.exceptions.AuthenticationError),
+    ):
+        stranger.ping()
 
 
 def test_redis_is_durable_and_never_evicts(stack: LocalStack) -> None:

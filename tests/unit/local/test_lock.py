@@ -11,6 +11,7 @@ import pytest
 
 from mesh.local import lock, procfs
 from mesh.local.errors import AlreadyRunningError
+from tests.support.local_stack import until
 
 HOLD = """
 import sys
@@ -43,6 +44,8 @@ def test_a_process_is_told_from_another_with_its_number() -> None:
         assert found is not None
         assert found == procfs.identify(process.pid)
         assert found != procfs.Identity(found.pid, found.start_ticks - 1, found.boot)
+        # The kernel shows no command line for an instant within exec.
+        until(lambda: procfs.command(process.pid), 5.0, "the command line")
         assert procfs.command(process.pid)[-1:] == ("60",)
         assert (procfs.rss_bytes(process.pid) or 0) > 0
         process.kill()
