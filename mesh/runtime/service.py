@@ -139,7 +139,7 @@ async def _make_partitions(url: str) -> None:
 async def _compose(
     service: Service, told: Settings, own: Any, stack: AsyncExitStack
 ) -> tuple[Server, list[Callable[[], Awaitable[None]]]]:
-    database = Database(told.database_url, pool_size=told.pool_size, application=told.service)
+    database = Database(told.database_url, pool_size=told.database_pool, application=told.service)
     await database.open()
     stack.push_async_callback(database.close)
     redis = connect_redis(told.redis_url)

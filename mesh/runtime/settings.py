@@ -43,7 +43,7 @@ class Settings:
     """Between NOT_SERVING and refusing new calls."""
     grace_s: float = 5.0
     """For calls under way when serving ends."""
-    pool_size: int = 8
+    database_pool: int = 8
     """Most database connections of this process."""
     trace_endpoint: str = ""
     """Where spans go by OTLP/HTTP; empty for nowhere."""
