@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -27,7 +28,7 @@ _log = structlog.get_logger(__name__)
 _BEARER = "bearer "
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Unary = Callable[[Any, Call], Awaitable[Any]]
-Streaming = Callable[[Any, Call], AsyncIterator[Any]]
+Streaming = Callable[[Any, Call], AsyncGenerator[Any, None]]
 
 
 class Gate:
@@ -92,8 +93,10 @@ class Gate:
                         if owner is not None:
                             owner(request, call)
                     requests = _validated(request) if both_ways else request
-                    async for response in run(requests, call):
-                        await context.write(response)
+                    # Closed at once, whatever ends the call: a method cleans up behind itself.
+                    async with aclosing(run(requests, call)) as responses:
+                        async for response in responses:
+                            await context.write(response)
                 self._count(method, call, "OK")
             except Exception as error:
                 expired = limit.expired() and isinstance(error, TimeoutError)

@@ -104,8 +104,16 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in 
 class Server:
     """Serves the contract's methods on one address."""
 
-    def __init__(self, address: str, servicers: Iterable[Servicer], gate: Gate) -> None:
+    def __init__(
+        self,
+        address: str,
+        servicers: Iterable[Servicer],
+        gate: Gate,
+        stopping: asyncio.Event | None = None,
+    ) -> None:
+        """`stopping` is set when calls under way have their grace left and no more."""
         self._address = address
+        self._stopping = stopping or asyncio.Event()
         self._server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
         self._health = HealthServicer()
         names = []
@@ -133,4 +141,6 @@ class Server:
         """Says NOT_SERVING, lets callers turn elsewhere, finishes what is under way."""
         await self._health.set("", NOT_SERVING)
         await asyncio.sleep(drain_s)
+        # Not earlier: a stream that ended while callers still come here would come back.
+        self._stopping.set()
         await self._server.stop(grace_s)

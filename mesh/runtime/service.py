@@ -57,6 +57,8 @@ class Host:
     own: Any
     """The service's own settings."""
     verifier: tokens.Verifier
+    stopping: asyncio.Event
+    """Set when this process ends and callers know it: a long stream ends itself then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ async def _compose(
     mesh = MeshChannel(told.mesh)
     stack.push_async_callback(mesh.close)
     verifier = tokens.Verifier(tokens.from_mesh(mesh))
-    host = Host(told, database, redis, mesh, own, verifier)
+    stopping = asyncio.Event()
+    host = Host(told, database, redis, mesh, own, verifier, stopping)
     parts = service.compose(host)
     if parts.keys is not None:
         verifier.fetch = parts.keys
@@ -163,7 +166,7 @@ async def _compose(
     exporter = await metrics.serve(told.metrics)
     if exporter is not None:
         stack.callback(exporter.close)
-    return Server(told.listen, parts.servicers, gate), [leases.run, *parts.loops]
+    return Server(told.listen, parts.servicers, gate, stopping), [leases.run, *parts.loops]
 
 
 def connect_redis(url: str) -> Redis:

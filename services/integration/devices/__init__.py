@@ -1,0 +1,1 @@
+"""The watches and sensors that a person uses."""
