@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mesh.runtime.bus import Handler
 from mesh.runtime.calls import Call, User
+from mesh.runtime.handler import Handler
 from mesh.runtime.server import Servicer
 from mesh.runtime.service import Host, Job, Parts, Service, run
 

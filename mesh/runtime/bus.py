@@ -17,14 +17,14 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from google.protobuf.message import Message
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from mesh import policy
 from mesh.runtime import calls, inbox, metrics
+from mesh.runtime.handler import Handler
 from mesh.runtime.relay import PARTITIONS, stream
-from mesh.runtime.sql import Database, Session
+from mesh.runtime.sql import Database
 from palestra.mesh.v1.event_pb2 import Event
 
 BATCH: Final = 100
@@ -34,32 +34,6 @@ FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 10.0
 MOST_HELD_BACK: Final = 1000
 _log = structlog.get_logger(__name__)
-
-Run = Callable[[Session, Any, Event], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """What a service does when another tells of something."""
-
-    name: str
-    """Names the handler in the inbox; never changes."""
-    event: type[Message]
-    """The publisher's message."""
-    run: Run
-    """Makes the change on the session that it is given, and on nothing else."""
-    commutative: bool = False
-    """Whether a key may go on after one of its messages was given up; else it is parked."""
-
-    @property
-    def type(self) -> str:
-        """The event's full name."""
-        return self.event.DESCRIPTOR.full_name
-
-    @property
-    def publisher(self) -> str:
-        """The service that publishes the event."""
-        return policy.service_of_package(self.event.DESCRIPTOR.file.package)
 
 
 @dataclass(slots=True)

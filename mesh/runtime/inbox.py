@@ -7,18 +7,16 @@ in order. A key that is parked sends its later messages to the dead letters too.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mesh.runtime.errors import Unavailable
+from mesh.runtime.handler import Handler
 from mesh.runtime.sql import Database, Session, Statement
 from mesh.runtime.tables import DEAD_LETTERS, INBOX
 from palestra.mesh.v1.event_pb2 import Event
-
-if TYPE_CHECKING:
-    from mesh.runtime.bus import Handler
 
 LONGEST_ERROR: Final = 2000
 

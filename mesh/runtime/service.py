@@ -25,9 +25,10 @@ from redis.backoff import ExponentialBackoff
 from mesh import policy
 from mesh.runtime import logs, metrics, migrate, relay, settings, tokens, traces
 from mesh.runtime.audit import Auditor
-from mesh.runtime.bus import Consumer, Handler
+from mesh.runtime.bus import Consumer
 from mesh.runtime.channel import MeshChannel
 from mesh.runtime.gate import Gate
+from mesh.runtime.handler import Handler
 from mesh.runtime.leases import Leases
 from mesh.runtime.proof import Proof
 from mesh.runtime.server import Server, Servicer

@@ -16,12 +16,28 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from palestra.training.v1 import activity_service_pb2 as pb
+
 _WATCHED: Final = "training:watched"
 _CHANNEL: Final = "training:live:"
 WATCHED_FOR_S: Final = 15.0
 REFRESH_S: Final = 5.0
 POLL_S: Final = 0.4
 _log = structlog.get_logger(__name__)
+
+
+def finished_event() -> bytes:
+    """The last event of a watched activity, a serialised WatchActivityResponse."""
+    return pb.WatchActivityResponse(
+        ended=pb.WatchEnded(reason=pb.WATCH_END_FINISHED)
+    ).SerializeToString()
+
+
+def deleted_event() -> bytes:
+    """The last event of an activity that was deleted while watched."""
+    return pb.WatchActivityResponse(
+        ended=pb.WatchEnded(reason=pb.WATCH_END_DELETED)
+    ).SerializeToString()
 
 
 class Watchlist:

@@ -6,7 +6,6 @@ from mesh.runtime import Host, Parts, Service
 from mesh.runtime.clock import now
 from services.training.activities.flow import ActivityFlow
 from services.training.activities.rpc import ActivityRpc
-from services.training.activities.samples import SampleFlow
 from services.training.activities.store import ActivityStore
 from services.training.activities.watching import WatchFlow
 from services.training.handlers import HANDLERS
@@ -14,6 +13,8 @@ from services.training.live import LiveBus
 from services.training.progress.flow import ProgressFlow
 from services.training.progress.rpc import ProgressRpc
 from services.training.progress.store import ProgressStore
+from services.training.samples.flow import SampleFlow
+from services.training.samples.store import SampleStore
 from services.training.tracker.flow import TrackerFlow
 from services.training.tracker.rpc import TrackerRpc
 from services.training.tracker.store import TrackerStore
@@ -28,7 +29,7 @@ def compose(host: Host) -> Parts:
             TrackerRpc(TrackerFlow(TrackerStore(host.database), live, now)),
             ActivityRpc(
                 ActivityFlow(activities, live, now),
-                SampleFlow(activities),
+                SampleFlow(SampleStore(host.database)),
                 WatchFlow(activities, live),
             ),
             ProgressRpc(ProgressFlow(ProgressStore(host.database), now)),

@@ -15,8 +15,6 @@ from services.training.activities.rules.laps import DeviceLap
 from services.training.activities.rules.summary import DeviceClaims, Summary
 from services.training.activities.rules.totals import local_date
 from services.training.activities.rules.track import Span
-from services.training.tracker.frames import Clock, Opening, SessionKey
-from services.training.tracker.rules.channels import ChannelSpec, Encoding
 
 LIVE = activity_pb2.ACTIVITY_STATE_LIVE
 FINISHED = activity_pb2.ACTIVITY_STATE_FINISHED
@@ -29,33 +27,18 @@ def timestamp(at: datetime) -> Timestamp:
     return encoded
 
 
-def channels_of(description: telemetry_pb2.SessionDescription) -> tuple[ChannelSpec, ...]:
-    """The description's channels, as they were sent.
-
-    Raises:
-        ValueError: an encoding that is none of the contract's.
-    """
-    return tuple(
-        ChannelSpec(
-            channel.name,
-            channel.unit,
-            channel.scale,
-            channel.offset,
-            Encoding.of_contract(channel.encoding),
-        )
-        for channel in description.channels
-    )
-
-
-def begun(session: SessionKey, opening: Opening, now: datetime) -> activity_pb2.Activity:
+def begun(
+    name: str, description: telemetry_pb2.SessionDescription, now: datetime
+) -> activity_pb2.Activity:
     """An activity as it begins."""
+    offset_s = description.utc_offset_s if description.HasField("utc_offset_s") else None
     return activity_pb2.Activity(
-        name=session.activity,
+        name=name,
         state=LIVE,
-        sport=opening.sport,  # type: ignore[arg-type]
-        start_time=timestamp(opening.started_at),
-        utc_offset_s=opening.utc_offset_s,
-        device=opening.device,
+        sport=description.sport,
+        start_time=description.start_time,
+        utc_offset_s=offset_s,
+        device=description.device,
         create_time=timestamp(now),
         update_time=timestamp(now),
         etag="1",
@@ -67,7 +50,7 @@ def finish(
     summary: Summary,
     units: dict[str, str],
     device: telemetry_pb2.DeviceSummary,
-    clock: Clock | None,
+    clock_offset_ms: int | None,
     sample_count: int,
     last_time_ms: int | None,
 ) -> None:
@@ -80,8 +63,8 @@ def finish(
         activity.end_time.CopyFrom(device.end_time)
     else:
         activity.end_time.CopyFrom(activity.start_time)
-    if clock is not None:
-        activity.clock_offset_ms = clock.offset_ms
+    if clock_offset_ms is not None:
+        activity.clock_offset_ms = clock_offset_ms
     activity.summary.CopyFrom(_summary(summary, units))
     activity.device_summary.CopyFrom(device)
 

@@ -23,9 +23,8 @@ from services.training.activities.store import (
     StoredActivity,
     Window,
 )
-from services.training.live import LiveBus
-from services.training.tracker import live_update
-from services.training.tracker.frames import SessionKey
+from services.training.keys import SessionKey
+from services.training.live import LiveBus, deleted_event
 
 TRIES: Final = 5
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -174,7 +173,7 @@ class ActivityFlow:
                 before = events_pb2.ActivityTotals.FromString(stored.totals or b"")
                 event = events.activity_deleted(before)
             if await self.store.delete(activity, stored.version, event):
-                await self.live.publish([(activity.activity, live_update.deleted())])
+                await self.live.publish([(activity.activity, deleted_event())])
                 return
         raise EtagMismatch("the activity keeps changing", field="etag")
 

@@ -14,12 +14,12 @@ from mesh.runtime import Call, masks, names, pages, wire
 from palestra.training.v1 import activity_pb2
 from palestra.training.v1 import activity_service_pb2 as pb
 from services.training.activities.flow import ActivityFlow
-from services.training.activities.json_streams import streams_json
 from services.training.activities.rules.changes import Editable
 from services.training.activities.rules.sports import Sport
-from services.training.activities.samples import SampleFlow
 from services.training.activities.watching import WatchFlow
-from services.training.tracker.frames import SessionKey
+from services.training.keys import SessionKey
+from services.training.samples.flow import SampleFlow
+from services.training.samples.json_streams import streams_json
 
 DEFAULT_PAGE_SIZE: Final = 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     DateTime,
@@ -25,11 +25,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from mesh.runtime import outbox
 from mesh.runtime.sql import Database, Statement, Undo
+from services.training.keys import SessionKey
 from services.training.tables import ACTIVITIES, CHUNKS, SESSIONS, STREAMS
-from services.training.tracker.frames import SessionKey
-
-TIMES: Final = -1
-"""The stream that holds the times."""
 
 
 class StoredActivity(NamedTuple):
@@ -157,41 +154,12 @@ _DROP_CHUNKS = Statement(
         CHUNKS.c.session_id == bindparam("of_activity"),
     )
 )
-_STREAMS = Statement(
-    select(STREAMS.c.channel, STREAMS.c.body).where(
-        STREAMS.c.user_id == bindparam("of_user"),
-        STREAMS.c.activity_id == bindparam("of_activity"),
-        STREAMS.c.channel == func.any(bindparam("channels", type_=ARRAY(SmallInteger))),
-    )
-)
-_SESSION = Statement(
-    select(SESSIONS.c.description, SESSIONS.c.closed, SESSIONS.c.sample_count).where(
-        SESSIONS.c.user_id == bindparam("of_user"),
-        SESSIONS.c.session_id == bindparam("of_activity"),
-    )
-)
-_CHUNKS = Statement(
-    select(CHUNKS.c.body)
-    .where(
-        CHUNKS.c.user_id == bindparam("of_user"),
-        CHUNKS.c.session_id == bindparam("of_activity"),
-    )
-    .order_by(CHUNKS.c.first_seq)
-)
 _LIVE_COUNTS = Statement(
     select(SESSIONS.c.session_id, SESSIONS.c.sample_count).where(
         SESSIONS.c.user_id == bindparam("of_user"),
         SESSIONS.c.session_id == func.any(bindparam("sessions", type_=ARRAY(Uuid))),
     )
 )
-
-
-class StoredSamples(NamedTuple):
-    """The description of an activity's samples, and whether they are archived."""
-
-    description: bytes
-    closed: bool
-    sample_count: int
 
 
 def _key(activity: SessionKey) -> dict[str, Any]:
@@ -273,21 +241,6 @@ class ActivityStore:
             await session.run(_DROP_CHUNKS, key)
             gone = True
         return gone  # noqa: RET504 - Undo leaves the block with it still false
-
-    async def samples(self, activity: SessionKey) -> StoredSamples | None:
-        """What describes an activity's samples."""
-        row = await self._database.row(_SESSION, _key(activity))
-        return StoredSamples(bytes(row[0]), row[1], row[2]) if row else None
-
-    async def streams(self, activity: SessionKey, channels: Sequence[int]) -> dict[int, bytes]:
-        """The archived streams of some channels, by index, and the times."""
-        values = _key(activity) | {"channels": [TIMES, *channels]}
-        return {row[0]: row[1] for row in await self._database.rows(_STREAMS, values)}
-
-    async def chunks(self, activity: SessionKey) -> bytes:
-        """The samples of an activity that is still live, in order."""
-        rows = await self._database.rows(_CHUNKS, _key(activity))
-        return b"".join([row[0] for row in rows])
 
     async def live_counts(
         self, user_id: uuid.UUID, activities: Sequence[uuid.UUID]

@@ -10,9 +10,8 @@ from typing import Final
 from palestra.training.v1 import activity_service_pb2 as pb
 from services.training.activities.rules.errors import ActivityNotFound
 from services.training.activities.store import ActivityStore
-from services.training.live import LiveBus
-from services.training.tracker import live_update
-from services.training.tracker.frames import SessionKey
+from services.training.keys import SessionKey
+from services.training.live import LiveBus, deleted_event, finished_event
 
 HEARTBEAT_S: Final = 10.0
 LOOK_AGAIN_S: Final = 5.0
@@ -39,7 +38,7 @@ class WatchFlow:
                     if _ends(event):
                         return
         end = await self._end(activity, first=False)
-        yield end or live_update.finished()
+        yield end or finished_event()
 
     async def _events(
         self, activity: SessionKey, updates: AsyncIterator[bytes | None]
@@ -67,8 +66,8 @@ class WatchFlow:
         if stored is None or (stored.deleted and first):
             raise ActivityNotFound("there is no such activity")
         if stored.deleted:
-            return live_update.deleted()
-        return None if stored.totals is None else live_update.finished()
+            return deleted_event()
+        return None if stored.totals is None else finished_event()
 
 
 def _ends(event: bytes) -> bool:

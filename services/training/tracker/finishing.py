@@ -11,8 +11,9 @@ from services.training import events
 from services.training.activities import encoding
 from services.training.activities.rules.sports import Sport
 from services.training.activities.rules.summary import summarise
-from services.training.tracker.frames import SessionKey
-from services.training.tracker.rules import archive, channels, chunks, columns
+from services.training.keys import SessionKey
+from services.training.samples.encoding import stored_channels
+from services.training.samples.rules import archive, chunks, columns
 from services.training.tracker.store import FinishedActivity, StoredSession
 
 
@@ -32,7 +33,7 @@ class Ended(NamedTuple):
 def finish(ended: Ended) -> tuple[FinishedActivity, outbox.Message]:
     """The finished activity with its streams, and the event that tells of it."""
     description = telemetry_pb2.SessionDescription.FromString(ended.stored.description)
-    specs = channels.check_description(encoding.channels_of(description))
+    specs = stored_channels(description)
     joined = columns.join_batches(chunks.decode_chunk(ended.chunks, specs), specs)
     measured = {
         spec.name: columns.measured(spec, column)
@@ -46,7 +47,7 @@ def finish(ended: Ended) -> tuple[FinishedActivity, outbox.Message]:
         summary,
         {spec.name: spec.unit for spec in specs},
         device,
-        ended.stored.clock,
+        ended.stored.clock.offset_ms if ended.stored.clock else None,
         len(joined.time_ms),
         int(joined.time_ms[-1]) if len(joined.time_ms) else None,
     )

@@ -16,7 +16,13 @@ from mesh.runtime.clock import Clock as ReadClock
 from mesh.runtime.errors import Unavailable
 from palestra.training.v1 import telemetry_pb2
 from services.training.activities import encoding
-from services.training.live import LiveBus
+from services.training.keys import SessionKey
+from services.training.live import LiveBus, finished_event
+from services.training.samples.encoding import stored_channels
+from services.training.samples.rules import batches, channels, chunks
+from services.training.samples.rules.batches import RawBatch
+from services.training.samples.rules.channels import ChannelSpec
+from services.training.samples.rules.errors import BatchMalformed, SessionRefusal
 from services.training.tracker import finishing, live_update
 from services.training.tracker.frames import (
     Acknowledged,
@@ -27,12 +33,8 @@ from services.training.tracker.frames import (
     Opening,
     Outcome,
     Rejected,
-    SessionKey,
 )
-from services.training.tracker.rules import batches, channels, chunks, sessions
-from services.training.tracker.rules.batches import RawBatch
-from services.training.tracker.rules.channels import ChannelSpec
-from services.training.tracker.rules.errors import BatchMalformed, SessionRefusal
+from services.training.tracker.rules import sessions
 from services.training.tracker.rules.sessions import (
     BatchAction,
     ClockReading,
@@ -111,7 +113,8 @@ class TrackerFlow:
         row: SessionRow | None,
     ) -> bool:
         if row is None:
-            activity = encoding.begun(session, opening, self.clock())
+            description = telemetry_pb2.SessionDescription.FromString(opening.encoded)
+            activity = encoding.begun(session.activity, description, self.clock())
             new = NewActivity(
                 session,
                 activity.state,
@@ -237,7 +240,7 @@ class TrackerFlow:
             if stored is None or action is CloseAction.FINISHED:
                 return [Finished(self.clock())]
             if await self._finish(session, epoch, stored, closing):
-                await self.live.publish([(session.activity, live_update.finished())])
+                await self.live.publish([(session.activity, finished_event())])
                 return [Finished(self.clock())]
         raise Unavailable("the session is contended")
 
@@ -285,8 +288,7 @@ def _decide(run: Run, memory: Known | None) -> _Plan:
 
 def _known(stored: StoredSession) -> Known:
     description = telemetry_pb2.SessionDescription.FromString(stored.description)
-    checked = channels.check_description(encoding.channels_of(description))
-    return Known(stored.row, checked, description.start_time.ToMilliseconds())
+    return Known(stored.row, stored_channels(description), description.start_time.ToMilliseconds())
 
 
 def _rejected(refusal: SessionRefusal, seq: int = 0) -> Rejected:

@@ -5,30 +5,13 @@ Owns the shapes between rpc, flow and store; decides nothing.
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
-from services.training.tracker.rules.batches import RawBatch
-from services.training.tracker.rules.channels import ChannelSpec
-
-
-class SessionKey(NamedTuple):
-    """Whose session, and which; the session's id is the activity's."""
-
-    user_id: uuid.UUID
-    session_id: uuid.UUID
-
-    @property
-    def name(self) -> str:
-        """`users/{user}/sessions/{session}`."""
-        return f"users/{self.user_id}/sessions/{self.session_id}"
-
-    @property
-    def activity(self) -> str:
-        """`users/{user}/activities/{activity}`."""
-        return f"users/{self.user_id}/activities/{self.session_id}"
+from services.training.keys import SessionKey
+from services.training.samples.rules.batches import RawBatch
+from services.training.samples.rules.channels import ChannelSpec
 
 
 @dataclass(frozen=True, slots=True)

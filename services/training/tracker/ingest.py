@@ -14,6 +14,8 @@ from typing import Final
 import structlog
 
 from mesh.runtime.errors import Unavailable
+from services.training.keys import SessionKey
+from services.training.samples.rules.batches import RawBatch
 from services.training.tracker.flow import Known, Run, TrackerFlow
 from services.training.tracker.frames import (
     Clock,
@@ -24,9 +26,7 @@ from services.training.tracker.frames import (
     Outcome,
     Rejected,
     Result,
-    SessionKey,
 )
-from services.training.tracker.rules.batches import RawBatch
 
 MOST_WAITING_BYTES: Final = 32 << 20
 """Of frames that were read and are not durable yet; beyond it the stream is not read on."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from palestra.training.v1 import activity_service_pb2 as pb
-from services.training.tracker.rules.batches import RawBatch
-from services.training.tracker.rules.channels import ChannelSpec
+from services.training.samples.rules.batches import RawBatch
+from services.training.samples.rules.channels import ChannelSpec
 from services.training.tracker.rules.live import newest_values
 
 
@@ -27,17 +27,3 @@ def update(batch: RawBatch, channels: Sequence[ChannelSpec], started_ms: int) ->
     )
     live.time.FromMilliseconds(newest.time_ms)
     return pb.WatchActivityResponse(update=live).SerializeToString()
-
-
-def finished() -> bytes:
-    """The last event of a watched activity."""
-    return pb.WatchActivityResponse(
-        ended=pb.WatchEnded(reason=pb.WATCH_END_FINISHED)
-    ).SerializeToString()
-
-
-def deleted() -> bytes:
-    """The last event of an activity that was deleted while watched."""
-    return pb.WatchActivityResponse(
-        ended=pb.WatchEnded(reason=pb.WATCH_END_DELETED)
-    ).SerializeToString()

@@ -8,7 +8,10 @@ from functools import lru_cache
 
 from mesh.runtime import Call, names
 from palestra.training.v1 import tracker_service_pb2 as pb
-from services.training.activities.encoding import channels_of, timestamp
+from services.training.activities.encoding import timestamp
+from services.training.keys import SessionKey
+from services.training.samples.encoding import channels_of
+from services.training.samples.rules.batches import RawBatch, RawColumn
 from services.training.tracker.flow import TrackerFlow
 from services.training.tracker.frames import (
     Acknowledged,
@@ -21,10 +24,8 @@ from services.training.tracker.frames import (
     Opening,
     Rejected,
     Result,
-    SessionKey,
 )
 from services.training.tracker.ingest import Ingest
-from services.training.tracker.rules.batches import RawBatch, RawColumn
 
 
 class TrackerRpc:

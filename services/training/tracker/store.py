@@ -34,8 +34,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from mesh.runtime import outbox
 from mesh.runtime.sql import Database, Session, Statement, Undo
+from services.training.keys import SessionKey
 from services.training.tables import ACTIVITIES, CHUNKS, SESSIONS, STREAMS
-from services.training.tracker.frames import Clock, Opening, SessionKey
+from services.training.tracker.frames import Clock, Opening
 from services.training.tracker.rules.sessions import SessionRow
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from services.training.tracker.rules.batches import RawBatch, RawColumn
-from services.training.tracker.rules.channels import ChannelSpec, Encoding, check_description
+from services.training.samples.rules.batches import RawBatch, RawColumn
+from services.training.samples.rules.channels import ChannelSpec, Encoding, check_description
 
 START_MS = 1_780_000_000_000
 NAMES = (

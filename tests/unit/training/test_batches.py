@@ -6,15 +6,15 @@ import struct
 
 import pytest
 
-from services.training.tracker.rules.batches import (
+from services.training.samples.rules.batches import (
     EARLIEST_MS,
     LATEST_MS,
     RawBatch,
     RawColumn,
     check_batch,
 )
-from services.training.tracker.rules.channels import ChannelSpec, Encoding
-from services.training.tracker.rules.errors import BatchMalformed, BatchTooLarge, SessionRefusal
+from services.training.samples.rules.channels import ChannelSpec, Encoding
+from services.training.samples.rules.errors import BatchMalformed, BatchTooLarge, SessionRefusal
 from tests.unit.training.made_sessions import START_MS, bits, eight_channels, ride_batches
 
 CHANNELS = (ChannelSpec("HEART_RATE", "bpm"), ChannelSpec("own", "", encoding=Encoding.FLOAT64))

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from services.training.tracker.rules.channels import (
+from services.training.samples.rules.channels import (
     CANONICAL,
     ChannelSpec,
     Encoding,
     check_description,
     fingerprint,
 )
-from services.training.tracker.rules.errors import BatchMalformed
+from services.training.samples.rules.errors import BatchMalformed
 
 HEART_RATE = ChannelSpec("HEART_RATE", "bpm")
 

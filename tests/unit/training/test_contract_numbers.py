@@ -16,8 +16,8 @@ from services.training.activities.rules import errors as activity_errors
 from services.training.activities.rules.sports import Sport
 from services.training.activities.rules.summary import DistanceSource
 from services.training.progress.rules import Period, ProgressRangeInvalid
-from services.training.tracker.rules import errors as tracker_errors
-from services.training.tracker.rules.channels import Encoding
+from services.training.samples.rules import errors as sample_errors
+from services.training.samples.rules.channels import Encoding
 
 
 def test_enums_have_the_contracts_names_and_numbers() -> None:
@@ -32,7 +32,7 @@ def test_enums_have_the_contracts_names_and_numbers() -> None:
 
 
 REFUSALS = [
-    *tracker_errors.SessionRefusal.__subclasses__(),
+    *sample_errors.SessionRefusal.__subclasses__(),
     *activity_errors.ActivityRefusal.__subclasses__(),
     ProgressRangeInvalid,
 ]
@@ -46,4 +46,4 @@ def test_every_reason_is_one_of_the_contracts(refusal: type[Exception]) -> None:
 
 
 def test_stored_damage_is_our_fault_and_has_no_reason() -> None:
-    assert not hasattr(tracker_errors.StoredBytesDamaged, "reason")
+    assert not hasattr(sample_errors.StoredBytesDamaged, "reason")

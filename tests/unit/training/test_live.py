@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from services.training.tracker.rules.batches import RawBatch, RawColumn
-from services.training.tracker.rules.channels import ChannelSpec, Encoding
+from services.training.samples.rules.batches import RawBatch, RawColumn
+from services.training.samples.rules.channels import ChannelSpec, Encoding
 from services.training.tracker.rules.live import LiveValues, newest_values
 from tests.unit.training.made_sessions import START_MS, bits
 

@@ -45,7 +45,7 @@ def test_a_rules_module_imports_nothing_foreign(path: Path) -> None:
         "import palestra.training.v1.sport_pb2",
         "from sqlalchemy import select",
         "import numpy, orjson",
-        "from services.training.activities import json_streams",
+        "from services.training.samples import json_streams",
         "from services.identity.auth.rules import x",
         "from . import encoding",
     ],

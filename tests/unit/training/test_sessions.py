@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.training.samples.rules.errors import BatchMalformed
 from services.training.tracker.rules.errors import (
-    BatchMalformed,
     BatchOutOfOrder,
     DescriptionChanged,
     SessionClosed,

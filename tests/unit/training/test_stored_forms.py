@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.training.tracker.rules.archive import (
+from services.training.samples.rules.archive import (
     decode_column,
     decode_times,
     encode_column,
     encode_times,
 )
-from services.training.tracker.rules.batches import RawBatch, RawColumn, check_batch
-from services.training.tracker.rules.channels import ChannelSpec, Encoding
-from services.training.tracker.rules.chunks import decode_chunk, encode_batches
-from services.training.tracker.rules.columns import Raw, RawValues, join_batches, measured
-from services.training.tracker.rules.errors import StoredBytesDamaged
+from services.training.samples.rules.batches import RawBatch, RawColumn, check_batch
+from services.training.samples.rules.channels import ChannelSpec, Encoding
+from services.training.samples.rules.chunks import decode_chunk, encode_batches
+from services.training.samples.rules.columns import Raw, RawValues, join_batches, measured
+from services.training.samples.rules.errors import StoredBytesDamaged
 from tests.unit.training.made_sessions import (
     START_MS,
     bits,

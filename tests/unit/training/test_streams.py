@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from services.training.activities.json_streams import streams_json
-from services.training.activities.rules.streams import Streams, decimals_of, downsample
+from services.training.samples.json_streams import streams_json
+from services.training.samples.rules.streams import Streams, decimals_of, downsample
 
 
 @st.composite

@@ -20,7 +20,7 @@ from services.training.activities.rules.summary import (
     summarise,
 )
 from services.training.activities.rules.track import Floats, Span
-from services.training.tracker.rules.channels import CANONICAL
+from services.training.samples.rules.channels import CANONICAL
 from tests.unit.training.made_sessions import START_MS
 
 DEG_M = EARTH_RADIUS_M * math.pi / 180

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.training.activities.rules.sports import Profile, Sport, profile_of
-from services.training.tracker.rules.channels import CANONICAL
+from services.training.samples.rules.channels import CANONICAL
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -1,5 +1,1 @@
-"""The tracker's pure rules; import the module that you need.
-
-`channels` describes columns, `batches` checks what arrives, `sessions` decides the
-answer, `chunks` and `archive` are the stored forms, `live` is what a watcher sees.
-"""
+"""The tracker's pure rules: `sessions` decides the answer, `live` is what a watcher sees."""

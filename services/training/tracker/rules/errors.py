@@ -6,24 +6,7 @@ log. Never knows a status code or a message type: the runtime maps `reason`.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-
-class SessionRefusal(Exception):
-    """A frame was refused; the stream lives on."""
-
-    reason: ClassVar[str]
-    final: ClassVar[bool] = False
-    """Whether the session is over for the epoch that sent the frame."""
-
-    def __init__(
-        self, detail: str, *, seq: int = 0, resume_from_seq: int = 0, field: str | None = None
-    ) -> None:
-        """`seq`: the refused batch, 0 where it is not about one; `field`: what is wrong in it."""
-        super().__init__(detail)
-        self.seq = seq
-        self.resume_from_seq = resume_from_seq
-        self.field = field
+from services.training.samples.rules.errors import SessionRefusal
 
 
 class SessionFenced(SessionRefusal):
@@ -52,27 +35,8 @@ class BatchOutOfOrder(SessionRefusal):
     reason = "BATCH_OUT_OF_ORDER"
 
 
-class BatchTooLarge(SessionRefusal):
-    """The batch is over a bound."""
-
-    reason = "BATCH_TOO_LARGE"
-
-
-class BatchMalformed(SessionRefusal):
-    """The batch, or the description it rests on, contradicts itself."""
-
-    reason = "BATCH_MALFORMED"
-
-
 class DescriptionChanged(SessionRefusal):
     """The channels changed after samples were stored under the old ones."""
 
     reason = "DESCRIPTION_CHANGED"
     final = True
-
-
-class StoredBytesDamaged(Exception):
-    """Stored samples cannot be read back: our fault, never the caller's.
-
-    Has no `reason` on purpose: the runtime masks it and counts it as unexpected.
-    """

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.training.tracker.rules.batches import RawBatch, RawColumn
-from services.training.tracker.rules.channels import CANONICAL, ChannelSpec, Encoding
+from services.training.samples.rules.batches import RawBatch, RawColumn
+from services.training.samples.rules.channels import CANONICAL, ChannelSpec, Encoding
 
 _SLOWEST_PACE_MPS: Final = 0.28
 """1 km/h: below it somebody stands, and a pace would be noise."""

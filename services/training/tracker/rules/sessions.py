@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from services.training.samples.rules.errors import BatchMalformed
 from services.training.tracker.rules.errors import (
-    BatchMalformed,
     BatchOutOfOrder,
     DescriptionChanged,
     SessionClosed,

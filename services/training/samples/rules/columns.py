@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.training.tracker.rules.batches import RawBatch
-from services.training.tracker.rules.channels import ChannelSpec, Encoding
+from services.training.samples.rules.batches import RawBatch
+from services.training.samples.rules.channels import ChannelSpec, Encoding
 
 Raw = NDArray[np.int32] | NDArray[np.float64]
 

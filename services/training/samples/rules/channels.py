@@ -18,7 +18,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from services.training.tracker.rules.errors import BatchMalformed
+from services.training.samples.rules.errors import BatchMalformed
 
 MAX_CHANNELS: Final = 64
 MAX_UNIT_LENGTH: Final = 32

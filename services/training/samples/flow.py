@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from palestra.training.v1 import telemetry_pb2
-from services.training.activities import encoding
-from services.training.activities.rules.errors import ActivityNotFound
-from services.training.activities.rules.streams import (
+from services.training.keys import SessionKey
+from services.training.samples.encoding import stored_channels
+from services.training.samples.rules import archive, chunks, columns
+from services.training.samples.rules.channels import ChannelSpec, Encoding
+from services.training.samples.rules.errors import ActivityNotFound
+from services.training.samples.rules.streams import (
     DEFAULT_RESOLUTION,
     Floats,
     Streams,
     decimals_of,
     downsample,
 )
-from services.training.activities.store import TIMES, ActivityStore
-from services.training.tracker.frames import SessionKey
-from services.training.tracker.rules import archive, channels, chunks, columns
-from services.training.tracker.rules.channels import ChannelSpec, Encoding
+from services.training.samples.store import TIMES, SampleStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Samples:
 class SampleFlow:
     """Reading samples."""
 
-    store: ActivityStore
+    store: SampleStore
 
     async def samples(
         self, activity: SessionKey, wanted: Sequence[str], resolution: int | None
@@ -50,12 +50,11 @@ class SampleFlow:
         Raises:
             ActivityNotFound
         """
-        stored = await self.store.activity(activity)
         about = await self.store.samples(activity)
-        if stored is None or stored.deleted or about is None:
+        if about is None:
             raise ActivityNotFound("there is no such activity")
         description = telemetry_pb2.SessionDescription.FromString(about.description)
-        specs = channels.check_description(encoding.channels_of(description))
+        specs = stored_channels(description)
         chosen = [i for i, spec in enumerate(specs) if not wanted or spec.name in wanted]
         joined = await self._columns(activity, specs, chosen, archived=about.closed)
         start_ms = description.start_time.ToMilliseconds()

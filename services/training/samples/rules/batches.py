@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from services.training.tracker.rules.channels import ChannelSpec, Encoding
-from services.training.tracker.rules.errors import BatchMalformed, BatchTooLarge
+from services.training.samples.rules.channels import ChannelSpec, Encoding
+from services.training.samples.rules.errors import BatchMalformed, BatchTooLarge
 
 MAX_SAMPLES: Final = 3_600
 MAX_COLUMNS: Final = 64

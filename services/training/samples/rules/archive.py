@@ -23,8 +23,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from services.training.tracker.rules.columns import RawValues
-from services.training.tracker.rules.errors import StoredBytesDamaged
+from services.training.samples.rules.columns import RawValues
+from services.training.samples.rules.errors import StoredBytesDamaged
 
 MAX_ARCHIVE_SAMPLES: Final = 20_000_000
 """Over 200 days at 1 Hz; a blob that claims more is damaged, and is not unpacked."""

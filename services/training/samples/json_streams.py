@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from services.training.activities.rules.streams import Floats, Streams
+from services.training.samples.rules.streams import Floats, Streams
 
 
 def streams_json(streams: Streams, decimals: Mapping[str, int]) -> bytes:

@@ -25,9 +25,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from zlib import crc32
 
-from services.training.tracker.rules.batches import RawBatch, RawColumn
-from services.training.tracker.rules.channels import ChannelSpec
-from services.training.tracker.rules.errors import StoredBytesDamaged
+from services.training.samples.rules.batches import RawBatch, RawColumn
+from services.training.samples.rules.channels import ChannelSpec
+from services.training.samples.rules.errors import StoredBytesDamaged
 
 _MAGIC: Final = 0xB1
 _VERSION: Final = 1

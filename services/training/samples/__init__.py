@@ -1,0 +1,1 @@
+"""The samples of sessions and activities: their columns, stored forms and reading."""
