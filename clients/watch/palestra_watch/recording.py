@@ -38,7 +38,7 @@ class Channel:
     valid: npt.NDArray[np.bool_]
 
     @property
-    def encoding(self) -> telemetry_pb2.Encoding:
+    def encoding(self) -> telemetry_pb2.Encoding.ValueType:
         """How the raw values travel."""
         return INT32 if self.raw.dtype == np.dtype("<i4") else FLOAT64
 
@@ -53,7 +53,7 @@ class Recording:
 
     label: str
     """What it is called on the screen."""
-    sport: sport_pb2.Sport
+    sport: sport_pb2.Sport.ValueType
     start_time_ms: int
     """By the device's clock, in ms since 1970."""
     utc_offset_s: int | None

@@ -26,6 +26,8 @@ EPOCH_S = 631_065_600
 """1989-12-31T00:00:00Z, FIT's epoch, in s since 1970."""
 _LARGEST_BYTES = 64 * 1024 * 1024
 _HRV = Profile["mesg_num"]["HRV"]
+# Other messages may tell the time of a summary, before or after the samples.
+_TIMED = (Profile["mesg_num"]["RECORD"], Profile["mesg_num"]["EVENT"])
 _MAX_OFFSET_S = 64_800
 
 
@@ -55,6 +57,8 @@ def read_fit(path: Path) -> list[Recording]:
     if not rows:
         raise SourceError(_nothing(decoded, path.name))
     _merge_heart_rates(content, decoded, rows)
+    if not decoded.all("session"):
+        decoded.remarks.append("it has no summary, so that its sport may be unknown")
     legs = legs_of(decoded.all("session"), rows[0].time_ms)
     return [
         _recording(decoded, rows, legs, index, path)
@@ -72,7 +76,7 @@ def _decode(content: bytes, name: str) -> _Decoded:
     def listen(number: int, message: Message) -> None:
         if number == _HRV:
             beats.intervals(message.get("time"))
-        elif isinstance(message.get("timestamp"), int):
+        elif number in _TIMED and isinstance(message.get("timestamp"), int):
             beats.at((message["timestamp"] + EPOCH_S) * 1000)
 
     messages, errors = decoder.read(

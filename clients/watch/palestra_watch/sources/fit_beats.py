@@ -2,7 +2,7 @@
 
 FIT's hrv messages carry intervals without a time. Decides where on the clock
 they lie: one after the other, tied to the record before them whenever the two
-clocks drift apart. Never changes an interval.
+clocks drift apart, never backwards. Never changes an interval.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Beats:
         now_ms = self._now_ms or 0
         last_ms = self._last_ms if self._last_ms is not None else now_ms
         time_ms = last_ms + interval
-        if abs(time_ms - now_ms) > _DRIFT_MS:
+        if time_ms < now_ms - _DRIFT_MS:
             time_ms = now_ms
+        elif time_ms > now_ms + _DRIFT_MS:
+            time_ms = max(last_ms, now_ms)
         self._last_ms = time_ms
         self._timed.append((time_ms, interval))

@@ -170,11 +170,9 @@ def number(value: object) -> Value:
 
 
 def _text(value: object) -> str:
-    return (
-        (value[0] if isinstance(value, list) and value else value or "")
-        if not isinstance(value, int)
-        else ""
-    )
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    return value if isinstance(value, str) else ""
 
 
 def _allowed(name: str, used: set[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from palestra.training.v1 import sport_pb2
 
-_SPORTS: dict[int, sport_pb2.Sport] = {
+_SPORTS: dict[int, sport_pb2.Sport.ValueType] = {
     1: sport_pb2.SPORT_RUNNING,
     2: sport_pb2.SPORT_CYCLING,
     3: sport_pb2.SPORT_TRANSITION,
@@ -49,14 +49,12 @@ _STRENGTH = 20
 _YOGA = 43
 
 
-def sport_of(sport: object, sub_sport: object) -> sport_pb2.Sport:
+def sport_of(sport: object, sub_sport: object) -> sport_pb2.Sport.ValueType:
     """Our sport for FIT's numbers; OTHER where FIT's is not known, or is not told."""
     if sport in (_TRAINING, 4) and sub_sport == _STRENGTH:
         return sport_pb2.SPORT_STRENGTH
     if sub_sport == _YOGA:
         return sport_pb2.SPORT_YOGA
-    return (
-        _SPORTS.get(sport, sport_pb2.SPORT_OTHER)
-        if isinstance(sport, int)
-        else (sport_pb2.SPORT_OTHER)
-    )
+    if not isinstance(sport, int):
+        return sport_pb2.SPORT_OTHER
+    return _SPORTS.get(sport, sport_pb2.SPORT_OTHER)
