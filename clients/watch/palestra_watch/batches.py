@@ -28,7 +28,7 @@ class Limits:
 
     samples: int
     span_ms: int | None = None
-    """Device time from its first to its last sample; None for no bound."""
+    """Device time that it covers: a sample so long after its first is in the next one."""
 
 
 def end_of_batch(time_ms: npt.NDArray[np.int64], first: int, limits: Limits) -> int:
@@ -37,7 +37,7 @@ def end_of_batch(time_ms: npt.NDArray[np.int64], first: int, limits: Limits) -> 
     deltas = np.diff(window)
     cuts = np.abs(deltas) > _DELTA_MS
     if limits.span_ms is not None:
-        cuts |= np.abs(window[1:] - window[0]) > limits.span_ms
+        cuts |= np.abs(window[1:] - window[0]) >= limits.span_ms
     where = np.flatnonzero(cuts)
     return first + (int(where[0]) + 1 if len(where) else len(window))
 

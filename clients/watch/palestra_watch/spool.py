@@ -88,6 +88,8 @@ class Spool:
         self.activity: str | None = None
         """What the session became; None until the server has said so."""
         self._held: dict[int, _Held] = {}
+        self._waiting_bytes = 0
+        self._waiting_samples = 0
         self._dirty = False
         try:
             self._file = LogFile(self._path)
@@ -112,7 +114,7 @@ class Spool:
     @property
     def waiting_bytes(self) -> int:
         """Of the batches that are not yet acknowledged."""
-        return sum(each.length for each in self._held.values())
+        return self._waiting_bytes
 
     @property
     def waiting_batches(self) -> int:
@@ -122,7 +124,7 @@ class Spool:
     @property
     def waiting_samples(self) -> int:
         """The samples in them."""
-        return sum(each.samples for each in self._held.values())
+        return self._waiting_samples
 
     @property
     def made_samples(self) -> int:
@@ -204,6 +206,7 @@ class Spool:
         """
         if all(each.samples <= largest_samples for each in self._held.values()):
             return False
+        self.sync()
         parts: list[tuple[Batch, int]] = []
         for seq in sorted(self._held):
             next_row = _PAIR.unpack(self._record(seq)[1][: _PAIR.size])[1]
@@ -228,11 +231,18 @@ class Spool:
     def _hold(self, offset: int, payload: bytes, samples: int) -> None:
         seq, next_row = _PAIR.unpack_from(payload)
         self._held[seq] = _Held(offset, len(payload), samples)
+        self._waiting_bytes += len(payload)
+        self._waiting_samples += samples
         self.last_seq, self.next_row = seq, next_row
 
     def _let_go(self, seq: int) -> None:
         for each in range(self.acknowledged_seq + 1, seq + 1):
-            self.acknowledged_samples += self._held.pop(each).samples
+            held = self._held.pop(each, None)
+            if held is None:
+                raise SpoolDamaged(f"{self._path} misses batch {each}")
+            self.acknowledged_samples += held.samples
+            self._waiting_samples -= held.samples
+            self._waiting_bytes -= held.length
         self.acknowledged_seq = seq
 
     def _record(self, seq: int) -> Record:
@@ -244,6 +254,7 @@ class Spool:
         self._file = replace_with(self._path, [*self._head(), *batches])
         old.close()
         self._held.clear()
+        self._waiting_bytes = self._waiting_samples = 0
         # Read as after a restart: one way into memory, not two.
         for offset, kind, payload in self._file.records():
             self._replay(offset, kind, payload)
