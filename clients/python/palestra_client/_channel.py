@@ -11,8 +11,8 @@ import grpc
 _LOOPBACK = ("127.", "localhost", "[::1]", "unix:", "unix-abstract:")
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    # A peer that died without a word is noticed within 15 s of a stream's silence.
-    ("grpc.keepalive_time_ms", 10_000),
+    # A peer that died without a word is noticed within 25 s of a stream's silence.
+    ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     # After an outage the first call should not wait for gRPC's own 120 s back-off.

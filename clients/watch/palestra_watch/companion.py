@@ -80,7 +80,7 @@ class Companion:
         self._session = Session(spool.acknowledged_seq, spool.last_seq, complete)
         self._wake = asyncio.Event()
         self.status = Status()
-        self._streams = 0
+        self._accepted_streams = 0 if spool.epoch == 0 else 1
         self._sent = 0
         self._failures = 0
         self._fenced = 0
@@ -132,7 +132,7 @@ class Companion:
         self._say("connecting")
         token = await self._token()
         epoch = self._spool.next_epoch()
-        call = self._stub.StreamTelemetry(metadata=(("authorization", f"Bearer {token}"),))
+        call = self._stub.StreamTelemetry(None, metadata=(("authorization", f"Bearer {token}"),))
         stream = Stream(
             call,
             token,
@@ -140,11 +140,10 @@ class Companion:
             self._spool,
             self._tokens,
             self._wake,
+            self._accepted,
             self._progress,
             self._before_sending,
         )
-        self._streams += 1
-        self.status.resumed = self._streams - 1
         try:
             await stream.run(epoch)
         finally:
@@ -167,6 +166,11 @@ class Companion:
         self._say(f"waiting: {error}")
         await asyncio.sleep(backoff_s(self._failures, self._settings.rng))
         self._failures += 1
+
+    def _accepted(self) -> None:
+        self._accepted_streams += 1
+        self.status.resumed = max(0, self._accepted_streams - 1)
+        self._say("streaming")
 
     def _progress(self) -> None:
         self._progress_at = time.monotonic()
@@ -208,7 +212,7 @@ class Companion:
             acknowledged_samples=spool.acknowledged_samples,
             acknowledged_batches=spool.acknowledged_seq,
             kept_samples=spool.waiting_samples + not_made,
-            resumed=max(0, self._streams - 1),
+            resumed=max(0, self._accepted_streams - 1),
             rejected=self._session.rejected,
             clock_offset_ms=self._offset_ms,
             elapsed_s=round(time.monotonic() - self._began, 3),

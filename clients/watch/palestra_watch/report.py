@@ -28,7 +28,7 @@ class Report:
     kept_samples: int
     """Not yet acknowledged: in the spool, or still in the source. Run again to send them."""
     resumed: int
-    """Streams that were opened after the first one."""
+    """How often the server took the session up again where it had been cut."""
     rejected: int
     clock_offset_ms: int | None
     elapsed_s: float

@@ -51,6 +51,7 @@ class Stream:
         spool: Spool,
         tokens: TokenSource,
         wake: asyncio.Event,
+        on_accepted: Callable[[], None],
         on_progress: Callable[[], None],
         before_sending: Callable[[], None],
     ) -> None:
@@ -60,6 +61,7 @@ class Stream:
         self._spool = spool
         self._tokens = tokens
         self._wake = wake
+        self._on_accepted = on_accepted
         self._on_progress = on_progress
         self._before_sending = before_sending
         self.measured: clock.Measured | None = None
@@ -139,6 +141,7 @@ class Stream:
         self.max_batch_samples = accepted.max_batch_samples
         if accepted.max_batch_samples and self._spool.split_waiting(accepted.max_batch_samples):
             self._session.renumbered(self._spool.last_seq)
+        self._on_accepted()
         if accepted.HasField("expire_time"):
             self._plan_renewal(clock.to_ms(accepted.expire_time) / 1000)
 
