@@ -85,7 +85,8 @@ class Watch:
         call = self._method(self._request, metadata=bearer(token))
         try:
             while True:
-                response = await asyncio.wait_for(call.read(), SILENCE_S)
+                async with asyncio.timeout(SILENCE_S):
+                    response = await call.read()
                 if not isinstance(response, pb.WatchActivityResponse):
                     return
                 yield response

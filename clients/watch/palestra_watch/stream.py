@@ -100,7 +100,9 @@ class Stream:
     async def _read(self) -> None:
         while self._session.phase is not Phase.OVER:
             try:
-                message = await asyncio.wait_for(self._call.read(), SILENCE_S)
+                # Not wait_for: on Python 3.11 it can swallow the cancellation of its task.
+                async with asyncio.timeout(SILENCE_S):
+                    message = await self._call.read()
             except TimeoutError:
                 raise StreamBroken(f"the server said nothing for {SILENCE_S:.0f} s") from None
             except grpc.aio.AioRpcError as error:
@@ -209,13 +211,15 @@ class Stream:
         times = [at for at in (self._ping_at, self._renew_at) if at]
         wait_s = max(0.0, min(times) - time.monotonic()) if times else PING_S
         try:
-            await asyncio.wait_for(self._wake.wait(), wait_s)
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
         except TimeoutError:
             return
 
     async def _send(self, message: pb.StreamTelemetryRequest) -> None:
         try:
-            await asyncio.wait_for(self._call.write(message), SILENCE_S)
+            async with asyncio.timeout(SILENCE_S):
+                await self._call.write(message)
         except grpc.aio.AioRpcError as error:
             raise _meaning(error) from error
         except (asyncio.InvalidStateError, TimeoutError) as error:
