@@ -1,0 +1,1 @@
+"""The watch companion: recordings and sensors -> the streaming RPC, with nothing lost."""
