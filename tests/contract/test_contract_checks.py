@@ -142,7 +142,8 @@ BROKEN: dict[str, Case] = {
     "verb_unknown": (
         SmallContract(http=http('custom: {kind: "HEAD" path: "/v1/CASE/things"}')),
         METHOD, "HEAD is none of"),
-    "verb_missing": (SmallContract(http=http('custom: {path: "/v1/CASE/things"}')), METHOD, "no verb"),
+    "verb_missing": (
+        SmallContract(http=http('custom: {path: "/v1/CASE/things"}')), METHOD, "no verb"),
     "body_of_a_get": (
         SmallContract(http=http('get: "/v1/CASE/things" body: "*"')), METHOD, "GET has no body"),
     "body_of_a_delete": (
