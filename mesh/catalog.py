@@ -46,6 +46,10 @@ SERVICES: tuple[Service, ...] = (
     Service("training"),
 )
 
+INSIDE: frozenset[str] = frozenset({each.name for each in SERVICES} | {CONTROL, OPERATOR})
+"""What `*` stands for among a contract's callers: every workload but the edge, which
+speaks for people outside."""
+
 
 def service(name: str) -> Service:
     """The service of that name.

@@ -23,6 +23,8 @@ from google.protobuf.descriptor import (
 )
 from google.rpc import code_pb2
 
+from mesh import catalog
+
 # Imported for its effect as well: without it our options are invisible, with no error.
 from palestra.mesh.v1 import policy_pb2
 
@@ -78,7 +80,8 @@ class Method:
 
     def allows_service(self, caller: str) -> bool:
         """Whether the contract names `caller` among the services that may call."""
-        return caller in self.policy.callers or "*" in self.policy.callers
+        callers = self.policy.callers
+        return caller in callers or ("*" in callers and caller in catalog.INSIDE)
 
 
 @dataclass(frozen=True, slots=True)
