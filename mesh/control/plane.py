@@ -13,6 +13,7 @@ from datetime import datetime
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from gateway import overrides
 from mesh import catalog, policy
@@ -65,7 +66,7 @@ class Plane:
             name = watched.path.name
             try:
                 self._publish(taken(watched.read()))
-            except (ValueError, KeyError, TypeError, OSError) as error:
+            except (ValueError, KeyError, TypeError, OSError, DecodeError) as error:
                 _log.error("refused", input=name, error=str(error))
                 self._record.refused(_SELF, name, "", str(error))
             else:
