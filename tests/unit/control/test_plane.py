@@ -5,6 +5,7 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import betterproto2
 import pytest
 
 from mesh import policy
@@ -42,6 +43,12 @@ class Running:
         rejected = self.record.as_json()["rejected"]
         assert isinstance(rejected, list)
         return [each["type_url"] for each in rejected]
+
+
+@pytest.fixture(autouse=True)
+def as_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pydantic's validation is off, as in the process; test_render has it on."""
+    monkeypatch.setattr(betterproto2.Message, "_is_pydantic", lambda _: False)
 
 
 @pytest.fixture

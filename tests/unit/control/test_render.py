@@ -42,6 +42,16 @@ def inputs() -> Inputs:
     )
 
 
+@pytest.fixture(scope="module")
+def edge(inputs: Inputs) -> Resources:
+    return render.edge(inputs)
+
+
+@pytest.fixture(scope="module")
+def node(inputs: Inputs) -> Resources:
+    return render.node(inputs)
+
+
 def table(resources: Resources, name: str) -> RouteConfiguration:
     return next(each for each in resources.routes if each.name == name)
 
@@ -50,9 +60,9 @@ def routes(resources: Resources, name: str) -> dict[str, Route]:
     return {each.name: each for each in table(resources, name).virtual_hosts[0].routes}
 
 
-def test_what_is_rendered_fits_together(inputs: Inputs) -> None:
-    consistency.check("edge", render.edge(inputs))
-    consistency.check("node", render.node(inputs))
+def test_what_is_rendered_fits_together(edge: Resources, node: Resources) -> None:
+    consistency.check("edge", edge)
+    consistency.check("node", node)
 
 
 def test_equal_inputs_have_equal_versions(inputs: Inputs) -> None:
@@ -70,15 +80,14 @@ def test_equal_inputs_have_equal_versions(inputs: Inputs) -> None:
         ("routes", "names no routes"),
     ],
 )
-def test_what_leads_nowhere_is_not_published(inputs: Inputs, kind: str, words: str) -> None:
-    broken = dataclasses.replace(render.node(inputs), **{kind: []})
+def test_what_leads_nowhere_is_not_published(node: Resources, kind: str, words: str) -> None:
+    broken = dataclasses.replace(node, **{kind: []})
     with pytest.raises(consistency.InconsistentError, match=words):
         consistency.check("node", broken)
 
 
-def test_two_of_one_name_are_not_published(inputs: Inputs) -> None:
-    whole = render.node(inputs)
-    doubled = dataclasses.replace(whole, clusters=[*whole.clusters, whole.clusters[0]])
+def test_two_of_one_name_are_not_published(node: Resources) -> None:
+    doubled = dataclasses.replace(node, clusters=[*node.clusters, node.clusters[0]])
     with pytest.raises(consistency.InconsistentError, match="two clusters"):
         consistency.check("node", doubled)
 
@@ -101,39 +110,38 @@ def test_every_method_is_in_exactly_one_rule_and_health_is_the_operators(inputs:
         assert prefixed == [(catalog.OPERATOR,)]
 
 
-def test_a_call_goes_out_only_to_what_the_contract_allows(inputs: Inputs) -> None:
-    resources = render.node(inputs)
-    assert set(routes(resources, "integration-out")) == {INGEST, GET_KEYS, "refused"}
-    assert set(routes(resources, "identity-out")) == {"refused"}
-    assert "identity-to-training" not in {each.name for each in resources.clusters}
+def test_a_call_goes_out_only_to_what_the_contract_allows(node: Resources) -> None:
+    assert set(routes(node, "integration-out")) == {INGEST, GET_KEYS, "refused"}
+    assert set(routes(node, "identity-out")) == {"refused"}
+    assert "identity-to-training" not in {each.name for each in node.clusters}
 
 
-def test_only_what_is_harmless_to_repeat_is_tried_again_after_it_was_sent(inputs: Inputs) -> None:
-    inbound = routes(render.node(inputs), "identity-in")
+def test_only_what_is_harmless_to_repeat_is_tried_again_after_it_was_sent(node: Resources) -> None:
+    inbound = routes(node, "identity-in")
     retries = {
         path: inbound[path].route.retry_policy.retry_on  # type: ignore[union-attr]
         for path in (GET_PROFILE, REGISTER)
     }
     assert retries == {GET_PROFILE: REPEATABLE, REGISTER: UNTOUCHED}
-    streams = routes(render.node(inputs), "training-in")[INGEST]
+    streams = routes(node, "training-in")[INGEST]
     assert streams.route is not None
     assert streams.route.retry_policy is not None
     assert streams.route.retry_policy.retry_on == UNTOUCHED
     assert streams.route.max_stream_duration is None
 
 
-def test_the_proof_is_set_over_whatever_came(inputs: Inputs) -> None:
+def test_the_proof_is_set_over_whatever_came(node: Resources) -> None:
     for service in catalog.SERVICES:
-        (proof,) = table(render.node(inputs), f"{service.name}-in").request_headers_to_add
+        (proof,) = table(node, f"{service.name}-in").request_headers_to_add
         assert proof.header is not None
         # A per cent sign is Envoy's sign for a variable.
         assert proof.header.value == "a-proof-with-100%%-of-its-characters"
         assert proof.append_action.name == "OVERWRITE_IF_EXISTS_OR_ADD"
 
 
-def test_a_changed_limit_changes_filters_alone(inputs: Inputs) -> None:
+def test_a_changed_limit_changes_filters_alone(inputs: Inputs, edge: Resources) -> None:
     changed = Overrides({GET_PROFILE: Override(requests=5)})
-    before = take("edge", render.edge(inputs))
+    before = take("edge", edge)
     after = take("edge", render.edge(dataclasses.replace(inputs, overrides=changed)))
     different = {
         kind.rsplit(".", 1)[-1] for kind in before.types if before.of(kind) != after.of(kind)
