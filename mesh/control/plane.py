@@ -65,7 +65,9 @@ class Plane:
                 continue
             name = watched.path.name
             try:
-                self._publish(taken(watched.read()))
+                wanted = taken(watched.read())
+                if wanted != self._inputs:
+                    self._publish(wanted)
             except (ValueError, KeyError, TypeError, OSError, DecodeError) as error:
                 _log.error("refused", input=name, error=str(error))
                 self._record.refused(_SELF, name, "", str(error))
@@ -146,7 +148,7 @@ class Plane:
             descriptor_set=descriptor_set,
             ca_pem=self._authority.ca_pem,
             identities=_issue(self._authority, now, *workloads),
-            endpoints={},
+            endpoints=endpoints.parse("{}"),
             overrides=overrides.Overrides(),
             jwks=(known or keys.nobody()).jwks(),
         )
