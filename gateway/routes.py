@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gateway import bindings
 from gateway.overrides import Limit, Overrides
 from gateway.paths import Pattern, pattern_of
 from mesh import policy
@@ -73,6 +74,7 @@ def _mappings(method: Method) -> Iterator[tuple[str, Pattern]]:
         if method.descriptor.client_streaming:
             raise RouteError(f"{method.path} is a client stream, which REST cannot carry")
         try:
+            bindings.check(method.descriptor.input_type, rule)
             yield rule.verb, pattern_of(rule.path)
         except ValueError as error:
             raise RouteError(f"{method.path}: {error}") from error

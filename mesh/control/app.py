@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 import uvloop
+from google.protobuf.message import DecodeError
 
 from mesh import policy
 from mesh.control import wire
@@ -60,7 +61,7 @@ async def run(settings: Settings) -> None:
     discovery = Discovery(record)
     plane = Plane(settings, record, discovery)
     plane.start()
-    server = await serve(record, discovery, settings.run / "xds.sock")
+    server = await serve(discovery, settings.run / "xds.sock")
     record.write()
     _log.info("serving", edge=f"{settings.edge_host}:{settings.edge_port}")
     stop = asyncio.Event()
@@ -93,7 +94,7 @@ def main() -> None:
     wire.trust_own_messages()
     try:
         uvloop.run(run(settings))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, DecodeError) as error:
         sys.exit(f"mesh.control: {error}")
 
 

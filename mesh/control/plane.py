@@ -13,6 +13,7 @@ from datetime import datetime
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from gateway import overrides
 from mesh import catalog, policy
@@ -64,8 +65,10 @@ class Plane:
                 continue
             name = watched.path.name
             try:
-                self._publish(taken(watched.read()))
-            except (ValueError, KeyError, TypeError, OSError) as error:
+                wanted = taken(watched.read())
+                if wanted != self._inputs:
+                    self._publish(wanted)
+            except (ValueError, KeyError, TypeError, OSError, DecodeError) as error:
                 _log.error("refused", input=name, error=str(error))
                 self._record.refused(_SELF, name, "", str(error))
             else:
@@ -145,7 +148,7 @@ class Plane:
             descriptor_set=descriptor_set,
             ca_pem=self._authority.ca_pem,
             identities=_issue(self._authority, now, *workloads),
-            endpoints={},
+            endpoints=endpoints.parse("{}"),
             overrides=overrides.Overrides(),
             jwks=(known or keys.nobody()).jwks(),
         )

@@ -124,7 +124,7 @@ async def _tell(change: asyncio.Event, queue: asyncio.Queue[DiscoveryRequest | N
         await queue.put(None)
 
 
-async def serve(record: Record, discovery: Discovery, socket: Path) -> grpc.aio.Server:
+async def serve(discovery: Discovery, socket: Path) -> grpc.aio.Server:
     """Starts serving on a unix socket, which is taken over where an earlier one was left."""
     server = grpc.aio.server(
         options=[

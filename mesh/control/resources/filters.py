@@ -54,7 +54,7 @@ MAX_BODY_BYTES = 1 << 20
 # A download (HttpBody) is held whole while it is transcoded.
 MAX_ANSWER_BYTES = 32 << 20
 # Callers whose calls are counted apart at once; beyond, the longest unseen is forgotten.
-MAX_CALLERS = 100_000
+MAX_CALLERS = 10_000
 
 
 def tokens(jwks: str) -> TypedExtensionConfig:

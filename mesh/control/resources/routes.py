@@ -35,7 +35,8 @@ STREAM_IDLE_S = 900.0
 # The request never reached a process: a second try is harmless whatever it does.
 UNTOUCHED = "connect-failure,refused-stream,reset-before-request"
 # It may have: only where the contract says that a repeat has the effect of one.
-REPEATABLE = f"{UNTOUCHED},reset,unavailable"
+# A grpc.aio server that stops answers what still reaches it with CANCELLED.
+REPEATABLE = f"{UNTOUCHED},reset,unavailable,cancelled"
 _HARMLESS = {policy_pb2.REPEAT_READ, policy_pb2.REPEAT_NATURAL, policy_pb2.REPEAT_KEYED}
 _ATTEMPTS = 5
 

@@ -16,6 +16,8 @@ from google.protobuf import timestamp_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from palestra.identity.v1 import (
+    auth_service_pb2,
+    auth_service_pb2_grpc,
     key_service_pb2,
     key_service_pb2_grpc,
     profile_service_pb2,
@@ -95,6 +97,13 @@ async def test_an_internal_method_is_not_there(mesh: MeshStack, channel: grpc.ai
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.GetKeySet(key_service_pb2.GetKeySetRequest(), metadata=bearer(mesh))
     assert rich(caught.value) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN")
+
+
+async def test_a_message_over_a_mebibyte_is_refused(channel: grpc.aio.Channel) -> None:
+    stub = auth_service_pb2_grpc.AuthServiceStub(channel)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Register(auth_service_pb2.RegisterRequest(email="x" * (1 << 20)), timeout=5)
+    assert rich(caught.value)[1] == "INVALID_FIELD"
 
 
 async def pings(

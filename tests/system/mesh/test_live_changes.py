@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import grpc
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.control.wire import FILTERS
+from palestra.identity.v1 import profile_service_pb2, profile_service_pb2_grpc
 from tests.support.mesh_stack import MeshStack, until, write_json
 from tests.system.mesh.test_edge_rest import reason, seen
 
@@ -87,12 +89,30 @@ def test_a_limit_changes(mesh: MeshStack, user: httpx.Client) -> None:
             assert [each.status_code for each in answers] == [200, 200, 200, 429, 429]
             assert reason(answers[-1]) == (429, 8, "OVERLOADED")
             assert answers[-1].headers["retry-after"] == "1"
+            # gRPC calls of the method are counted with them.
+            with grpc.insecure_channel(mesh.target) as channel:
+                stub = profile_service_pb2_grpc.ProfileServiceStub(channel)
+                metadata = (("authorization", user.headers["authorization"]),)
+                request = profile_service_pb2.GetProfileRequest(name="users/me")
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.GetProfile(request, metadata=metadata, timeout=5)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             # Somebody else has a bucket of his own.
             other = httpx.get(f"{mesh.url}/v1/users/me", headers=bearer(mesh.token()))
             assert other.status_code == 200
         finally:
             mesh.settle("edge", lambda: mesh.write_overrides({}))
         assert user.get("/v1/users/me").status_code == 200
+
+
+def test_an_open_method_is_limited_by_address(mesh: MeshStack, rest: httpx.Client) -> None:
+    limit = {"/palestra.identity.v1.AuthService/Register": {"limit": {"requests": 2}}}
+    try:
+        mesh.settle("edge", lambda: mesh.write_overrides(limit))
+        answers = [rest.post("/v1/auth:register", json={"email": "a@b"}) for _ in range(3)]
+        assert [each.status_code for each in answers] == [200, 200, 429]
+    finally:
+        mesh.settle("edge", lambda: mesh.write_overrides({}))
 
 
 def test_a_deadline_changes_on_every_hop(mesh: MeshStack, user: httpx.Client) -> None:

@@ -1,0 +1,68 @@
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from mesh.control.authority import open_authority, utc_now
+from mesh.control.proof import open_proof
+
+
+def test_the_authority_outlives_a_restart_and_its_key_is_private(tmp_path: Path) -> None:
+    first = open_authority(tmp_path, utc_now())
+    assert open_authority(tmp_path, utc_now()).ca_pem == first.ca_pem
+    assert (tmp_path / "ca.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("broken", ["ca.key", "ca.pem"])
+def test_half_an_authority_is_made_anew(tmp_path: Path, broken: str) -> None:
+    first = open_authority(tmp_path, utc_now())
+    (tmp_path / broken).write_text("torn")
+    second = open_authority(tmp_path, utc_now())
+    assert second.ca_pem != first.ca_pem
+    assert second.key.public_key() == second.certificate.public_key()
+
+
+def test_a_key_of_another_authority_is_noticed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    open_authority(tmp_path, utc_now())
+    open_authority(other, utc_now())
+    (tmp_path / "ca.key").write_bytes((other / "ca.key").read_bytes())
+    made = open_authority(tmp_path, utc_now())
+    assert made.key.public_key() == made.certificate.public_key()
+
+
+def test_an_authority_about_to_end_is_replaced_in_time(tmp_path: Path) -> None:
+    first = open_authority(tmp_path, utc_now())
+    soon = utc_now() + timedelta(days=3650 - 29)
+    assert open_authority(tmp_path, soon).ca_pem != first.ca_pem
+
+
+def test_a_certificate_names_the_workload_and_is_due_before_it_ends(tmp_path: Path) -> None:
+    now = utc_now()
+    authority = open_authority(tmp_path, now)
+    identity = authority.issue("training", now)
+    certificate = x509.load_pem_x509_certificate(identity.chain_pem)
+    certificate.verify_directly_issued_by(authority.certificate)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    assert uris == ["spiffe://palestra.local/training"]
+    assert certificate.not_valid_after_utc - now <= timedelta(hours=24)
+    assert not identity.due(now + timedelta(hours=15))
+    assert identity.due(now + timedelta(hours=17))
+
+
+def test_the_proof_is_made_once(tmp_path: Path) -> None:
+    first = open_proof(tmp_path)
+    assert len(first) >= 32
+    assert open_proof(tmp_path) == first
+    assert (tmp_path / "proof").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["proof"]
+
+
+@pytest.mark.parametrize("content", ["", "short", "sixteen\ncharacters"])
+def test_a_proof_that_no_header_can_carry_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "proof").write_text(content)
+    with pytest.raises(ValueError, match="proof"):
+        open_proof(tmp_path)
