@@ -63,13 +63,17 @@ def _agreed(places: Places) -> bool:
 
 
 async def _routed(places: Places) -> bool:
-    """Whether the node proxy knows every worker that the supervisor lets have traffic."""
+    """Whether the node proxy holds every worker for healthy that may have traffic.
+
+    It asks a new worker by itself before it sends the first call.
+    """
     endpoints = read_json(places.endpoints) or {}
     try:
         known = await asyncio.wait_for(envoy.get(places.run / "node.admin.sock", "/clusters"), 5.0)
     except (OSError, EOFError, TimeoutError):
         return False
-    return all(f"{path}::".encode() in known for paths in endpoints.values() for path in paths)
+    paths = [path for each in endpoints.values() for path in each]
+    return all(f"{path}::health_flags::healthy\n".encode() in known for path in paths)
 
 
 def _said(places: Places) -> str:
