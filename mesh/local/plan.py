@@ -165,7 +165,7 @@ def _envoy(
             *("--concurrency", "1", "--log-level", "warning"),
         ),
         env=env,
-        probe=probes.envoy(admin),
+        probe=probes.proxy(admin),
         sockets=(admin, *listeners),
         before=lambda: write_json(path, config),
     )

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
+from mesh.local import envoy
 from mesh.local.spec import Health, Probe
 
 ANSWER_S = 5.0
@@ -17,7 +18,6 @@ ANSWER_S = 5.0
 
 _EAGER_S = 0.05
 _CALM_S = 5.0
-_REPLY_BYTES = 4096
 
 
 def polled(check: Callable[[int], Awaitable[bool]]) -> Probe:
@@ -36,26 +36,11 @@ def polled(check: Callable[[int], Awaitable[bool]]) -> Probe:
     return probe
 
 
-async def _exchange(socket: Path, request: bytes) -> bytes:
-    reader, writer = await asyncio.open_unix_connection(socket)
-    try:
-        writer.write(request)
-        reply = await reader.read(_REPLY_BYTES)
-    finally:
-        writer.close()
-    if not reply:
-        raise EOFError
-    return reply
-
-
-def envoy(admin: Path) -> Probe:
+def proxy(admin: Path) -> Probe:
     """An Envoy is ready when its listeners and clusters are there (GET /ready)."""
 
     async def check(_pid: int) -> bool:
-        reply = await _exchange(
-            admin, b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n"
-        )
-        return reply.startswith(b"HTTP/1.1 200")
+        return (await envoy.get(admin, "/ready")).startswith(b"HTTP/1.1 200")
 
     return polled(check)
 

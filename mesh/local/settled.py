@@ -1,4 +1,4 @@
-"""Whether the running whole can be used: the port is the edge's alone, the mesh is connected.
+"""Whether the running whole can be used: port, proxies, and a way to every worker.
 
 Decides the last step of a start, after every process serves by itself.
 """
@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
-from mesh.local import procfs
+from mesh.local import envoy, procfs
 from mesh.local.errors import StackError
 from mesh.local.places import Places, read_json
 
@@ -44,7 +44,7 @@ def check(places: Places, port: int) -> Callable[[], Awaitable[None]]:
 
     async def settled() -> None:
         deadline = asyncio.get_running_loop().time() + _WAIT_S
-        while not _connected(places) or procfs.listeners(port) == 0:
+        while not (_agreed(places) and procfs.listeners(port) and await _routed(places)):
             if asyncio.get_running_loop().time() > deadline:
                 raise StackError(
                     f"the mesh does not come together within {_WAIT_S:.0f} s: {_said(places)}. "
@@ -57,9 +57,23 @@ def check(places: Places, port: int) -> Callable[[], Awaitable[None]]:
     return settled
 
 
-def _connected(places: Places) -> bool:
+def _agreed(places: Places) -> bool:
     """The control plane's word that both proxies took everything, token keys included."""
     return (read_json(places.control) or {}).get("ready") is True
+
+
+async def _routed(places: Places) -> bool:
+    """Whether the node proxy holds every worker for healthy that may have traffic.
+
+    It asks a new worker by itself before it sends the first call.
+    """
+    endpoints = read_json(places.endpoints) or {}
+    try:
+        known = await asyncio.wait_for(envoy.get(places.run / "node.admin.sock", "/clusters"), 5.0)
+    except (OSError, EOFError, TimeoutError):
+        return False
+    paths = [path for each in endpoints.values() for path in each]
+    return all(f"{path}::health_flags::healthy\n".encode() in known for path in paths)
 
 
 def _said(places: Places) -> str:

@@ -63,7 +63,7 @@ def table(options: plan.Options, places: Places, credentials: Credentials) -> tu
     specs.append(_standin("control", Stage.CONTROL, health.answers(xds), *argv, sockets=(xds,)))
     for name, port in (("node", []), ("edge", [str(options.port)])):
         admin = run / f"{name}.admin.sock"
-        probe = probes.envoy(admin)
+        probe = probes.proxy(admin)
         specs.append(
             _standin(name, Stage.PROXIES, probe, "proxy", str(admin), *port, sockets=(admin,))
         )

@@ -15,6 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from mesh.local.places import Places
 from mesh.local.stores import provision
@@ -247,7 +249,7 @@ def test_redis_keeps_each_service_to_its_own_keys(stack: LocalStack) -> None:
 def test_redis_refuses_who_does_not_log_in(stack: LocalStack) -> None:
     path = str(stack.state / "run" / "redis.sock")
     with (
-        redis.Redis(unix_socket_path=path) as stranger,
+        redis.Redis(unix_socket_path=path, retry=Retry(NoBackoff(), 0)) as stranger,
         pytest.raises(redis.exceptions.AuthenticationError),
     ):
         stranger.ping()
