@@ -1,4 +1,4 @@
-"""The `palestra` command: up, down, status, logs, restart.
+"""The `palestra` command: up, down, status, logs, restart, demo, watch.
 
 Decides words, options and exit statuses. What it does is done by the modules that
 it imports when a command is run, so that `--help` costs nothing.
@@ -193,3 +193,48 @@ def restart(
             raise StackError(f"no stack is running in {state.resolve()}.")
         done = commands.ask(Places(state.resolve()).commands, {"restart": service}, 300.0)
     typer.echo(f"restarted {', '.join(done['done'])}")
+
+
+@app.command()
+def demo(
+    state: State = _STATE,
+    port: Port = 8080,
+    file: Annotated[
+        Path | None, typer.Option(help="A recorded FIT file, instead of a synthetic athlete.")
+    ] = None,
+    stay: Annotated[bool, typer.Option(help="Stay up after it, until Ctrl-C.")] = True,  # noqa: FBT002
+) -> None:
+    """Start everything, play a workout through it, stay up until Ctrl-C."""
+    import signal
+
+    from rich.console import Console
+
+    from mesh.local import launch
+    from mesh.local.demo import DemoFailed, play
+
+    console = Console()
+    chosen = options(state, port, None, "INFO")
+    with _sentences(), launch.attached(chosen) as stack:
+        try:
+            play(stack, console, file, chosen.state)
+            while stay:
+                signal.pause()
+        except KeyboardInterrupt:
+            console.print("draining")
+        except DemoFailed as error:
+            typer.echo(f"palestra: the demo failed: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def watch(context: typer.Context) -> None:
+    """Be a watch: send a recorded or a synthetic workout (see `palestra watch --help`)."""
+    from palestra_watch.cli import app as companion
+
+    companion(args=context.args, prog_name="palestra watch")
