@@ -99,7 +99,7 @@ def callers(method: policy.Method) -> tuple[str, ...]:
 
 def derive(contract: policy.Contract) -> str:
     """The whole table as text."""
-    lines = [("method", *COLUMNS, "callers", "scope")]
+    lines: list[tuple[str, ...]] = [("method", *COLUMNS, "callers", "scope")]
     for path, method in sorted(contract.methods.items()):
         cells = row(method)
         lines.append(

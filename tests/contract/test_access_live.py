@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from mesh import policy
+from mesh.runtime.tokens import PublicKey
 from scripts import access_table
 from tests.support import mesh_calls, standin_services
 from tests.support.access_cases import Case, Kind, cases
@@ -31,7 +32,7 @@ for _case in CASES:
 async def channel() -> AsyncIterator[grpc.aio.Channel]:
     """A way to every method of the contract, behind the real gate."""
 
-    async def keys() -> list[standin_services.PublicKey]:
+    async def keys() -> list[PublicKey]:
         return [IDENTITY.public]
 
     # pytest's own folders are too deep for a socket's name.

@@ -126,7 +126,7 @@ class _Line:
         self._epoch = 0
         self._acknowledged = 0
         self._name = ""
-        self._close_at: int | None = None
+        self._writing = asyncio.Lock()
         metadata = dict(context.invocation_metadata())
         self._token = str(metadata.get("authorization", "")).removeprefix("Bearer ")
 
@@ -292,12 +292,15 @@ class _Line:
         )
 
     async def _fail(self, code: grpc.StatusCode, reason: str) -> None:
+        await self._writing.acquire()
         self._context.set_trailing_metadata(error_metadata(code, reason, "integration.palestra"))
         await self._context.abort(code, reason)
 
     async def _say(self, message: pb.StreamTelemetryResponse) -> None:
-        if not self._mood.silent:
-            await self._context.write(message)
+        # gRPC takes one write at a time; acknowledgements come from a task of their own.
+        async with self._writing:
+            if not self._mood.silent:
+                await self._context.write(message)
 
     def _activity(self) -> str:
         return f"{USER}/activities/{self._name}"

@@ -26,7 +26,7 @@ def request(method: policy.Method, owner: uuid.UUID) -> Message:
         MeshError: the rules ask for more than this knows how to make.
     """
     made: Message = message_factory.GetMessageClass(method.descriptor.input_type)()
-    _fill(made, made.DESCRIPTOR, owner)
+    _fill(made, method.descriptor.input_type, owner)
     if method.policy.owner:
         _name_owner(made, method, owner)
     validation.check(made)
@@ -36,7 +36,7 @@ def request(method: policy.Method, owner: uuid.UUID) -> Message:
 def _fill(message: Any, descriptor: Descriptor, owner: uuid.UUID) -> None:
     for field in descriptor.fields:
         rules = field.GetOptions().Extensions[validate_pb2.field]
-        if field.type == FieldDescriptor.TYPE_MESSAGE:
+        if field.message_type is not None:
             if rules.required and not field.is_repeated:
                 inner = getattr(message, field.name)
                 inner.SetInParent()

@@ -46,12 +46,16 @@ async def call(
     """
     packed = request.SerializeToString()
     if method.descriptor.client_streaming:
-        both = to.stream_stream(method.path)(iter([packed]), metadata=metadata, timeout=LIMIT_S)
+        both = to.stream_stream(method.path, None, None)(
+            iter([packed]), metadata=metadata, timeout=LIMIT_S
+        )
         return await _first(both)
     if method.descriptor.server_streaming:
-        down = to.unary_stream(method.path)(packed, metadata=metadata, timeout=LIMIT_S)
+        down = to.unary_stream(method.path, None, None)(packed, metadata=metadata, timeout=LIMIT_S)
         return await _first(down)
-    answer: bytes = await to.unary_unary(method.path)(packed, metadata=metadata, timeout=LIMIT_S)
+    answer: bytes = await to.unary_unary(method.path, None, None)(
+        packed, metadata=metadata, timeout=LIMIT_S
+    )
     return answer
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 from palestra.integration.v1 import telemetry_service_pb2 as pb
-from palestra_client import PalestraError, Unauthenticated, claims_of, error_of
+from palestra_client import PalestraError, Unauthenticated, error_of, tokens_of
 
 from palestra_watch import clock
 from palestra_watch.session import Phase, Send, Session, SessionRefused, StreamBroken
@@ -69,7 +69,7 @@ class Stream:
         self.cue = ""
         self._ping_at = 0.0
         self._renew_at: float | None = None
-        self._renew_life_s = 0.0
+        self._life_s = 0.0
 
     async def run(self, epoch: int) -> None:
         """Streams until the session is over.
@@ -151,7 +151,8 @@ class Stream:
         """At two thirds of what is left, or a minute before the end if that is later."""
         offset_s = self.measured.offset_ms / 1000 if self.measured else 0.0
         left_s = expire_time_s - (time.time() + offset_s)
-        self._renew_life_s = max(left_s, _RENEW_AGAIN_S)
+        # Where a later token does not say how long it lives: as long as this one.
+        self._life_s = self._life_s or max(left_s, 0.1)
         self._renew_at = time.monotonic() + max(left_s * 2 / 3, left_s - 60, 0.0)
 
     async def _write(self, opening: pb.Open) -> None:
@@ -199,13 +200,8 @@ class Stream:
             return
         await self._send(pb.StreamTelemetryRequest(renew=pb.Renew(access_token=fresh)))
         self._token = fresh
-        expiry = claims_of(fresh).get("exp")
-        known = isinstance(expiry, int | float)
-        self._plan_renewal(
-            float(expiry)
-            if known and isinstance(expiry, int | float)
-            else time.time() + self._renew_life_s
-        )
+        # 0 where the token does not say.
+        self._plan_renewal(tokens_of(fresh).expire_time_s or time.time() + self._life_s)
 
     async def _sleep(self) -> None:
         times = [at for at in (self._ping_at, self._renew_at) if at]
