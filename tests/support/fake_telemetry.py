@@ -20,6 +20,7 @@ import grpc
 import protovalidate
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
+
 from palestra.integration.v1 import telemetry_service_pb2 as pb
 from palestra.integration.v1 import telemetry_service_pb2_grpc
 from palestra.training.v1.telemetry_pb2 import Batch, DeviceSummary, SessionDescription

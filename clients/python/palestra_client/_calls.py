@@ -72,7 +72,7 @@ class Caller:
     def __init__(self, signin: SignIn, rng: random.Random | None = None) -> None:
         self._signin = signin
         self._budget = Budget()
-        self._rng = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._rng = rng or random.Random()
 
     async def unary(
         self,

@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+
 from palestra.identity.v1 import (
     auth_service_pb2,
     auth_service_pb2_grpc,
@@ -29,7 +30,6 @@ from palestra.training.v1 import (
     progress_service_pb2,
     progress_service_pb2_grpc,
 )
-
 from palestra_client._calls import Caller
 from palestra_client._channel import open_channel
 from palestra_client._contract import rule_of

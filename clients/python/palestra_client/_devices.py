@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from palestra.integration.v1 import device_service_pb2 as pb
-
 from palestra_client._calls import Caller
 from palestra_client._contract import rule_of
 

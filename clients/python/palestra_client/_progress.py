@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from google.type import date_pb2
+
 from palestra.training.v1 import progress_service_pb2 as pb
 from palestra.training.v1 import sport_pb2
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from palestra.training.v1 import activity_service_pb2
 
+from palestra.training.v1 import activity_service_pb2
 from palestra_client._errors import ServerError
 
 

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import grpc
-from palestra.training.v1 import activity_service_pb2 as pb
 
+from palestra.training.v1 import activity_service_pb2 as pb
 from palestra_client._calls import bearer, pause_s
 from palestra_client._errors import (
     DeadlineExceeded,
@@ -50,7 +50,7 @@ class Watch:
         self._request = pb.WatchActivityRequest(name=name)
         self._signin = signin
         self._sleep = sleep
-        self._rng = random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._rng = random.Random()
         self._failures = 0
         self._renewed = False
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from palestra.training.v1.telemetry_pb2 import Batch, Column
 
+from palestra.training.v1.telemetry_pb2 import Batch, Column
 from palestra_watch.recording import Channel, Recording
 
 LARGEST = 600

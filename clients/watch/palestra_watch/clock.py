@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from palestra.integration.v1.telemetry_service_pb2 import ClockPing, ClockPong
 
+from palestra.integration.v1.telemetry_service_pb2 import ClockPing, ClockPong
 from palestra_watch.recording import timestamp
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
+
 from palestra.integration.v1 import telemetry_service_pb2_grpc
 from palestra_client import DeadlineExceeded, PalestraError, Unavailable
-
 from palestra_watch.ledger import Ledger
 from palestra_watch.pace import backoff_s
 from palestra_watch.recording import Recording

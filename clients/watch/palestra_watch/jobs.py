@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from palestra_client import Palestra, PalestraError, TokenStore
 from rich.console import Console
 
+from palestra_client import Palestra, PalestraError, TokenStore
 from palestra_watch import clock, state
 from palestra_watch.companion import Companion, Settings
 from palestra_watch.ledger import Ledger

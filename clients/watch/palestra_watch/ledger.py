@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from palestra.training.v1.telemetry_pb2 import Batch, SessionDescription
 
+from palestra.training.v1.telemetry_pb2 import Batch, SessionDescription
 from palestra_watch.batches import validity
 from palestra_watch.recording import FLOAT64
 from palestra_watch.spool import Spool

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from palestra.training.v1 import sport_pb2, telemetry_pb2
 
 INT32 = telemetry_pb2.ENCODING_INT32
@@ -101,7 +102,7 @@ class Recording:
 
 
 def timestamp(time_ms: int) -> Timestamp:
-    """ms since 1970 as a Timestamp."""
+    """Ms since 1970 as a Timestamp."""
     return Timestamp(seconds=time_ms // 1000, nanos=time_ms % 1000 * 1_000_000)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from palestra.integration.v1.telemetry_service_pb2 import Close
-
 from palestra_watch.batches import LARGEST, USUAL, Limits, batch_of, end_of_batch
 from palestra_watch.recording import Recording
 from palestra_watch.spool import Spool, SpoolFull

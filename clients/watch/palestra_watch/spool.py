@@ -20,7 +20,6 @@ from typing import Self
 
 from palestra.integration.v1.telemetry_service_pb2 import Close
 from palestra.training.v1.telemetry_pb2 import Batch, SessionDescription
-
 from palestra_watch.batches import sample_count, split
 from palestra_watch.log_file import LogFile, Record, SpoolDamaged, replace_with
 

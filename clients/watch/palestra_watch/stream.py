@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import grpc
+
 from palestra.integration.v1 import telemetry_service_pb2 as pb
 from palestra_client import PalestraError, Unauthenticated, error_of, tokens_of
-
 from palestra_watch import clock
 from palestra_watch.session import Phase, Send, Session, SessionRefused, StreamBroken
 from palestra_watch.spool import Spool

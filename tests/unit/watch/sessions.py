@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from palestra_client import open_channel
 from palestra_watch.batches import validity
 from palestra_watch.companion import Companion, Settings
@@ -17,7 +18,6 @@ from palestra_watch.sources.simulate import simulate
 from palestra_watch.spool import Spool
 from palestra_watch.state import begin
 from palestra_watch.tokens import GivenToken, TokenSource
-
 from tests.support.fake_telemetry import StoredSession
 
 START_MS = 1_760_000_000_000

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from garmin_fit_sdk import Decoder, Stream
+
 from palestra.training.v1 import sport_pb2
 from palestra_watch.recording import Recording, SourceError
 from palestra_watch.sources.fit import read_fit
-
 from tests.support.fake_telemetry import Mood, Store, telemetry_server
 from tests.unit.watch.sessions import assert_stored, send
 

@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from palestra_client import Unauthenticated
 from palestra_watch import clock
 from palestra_watch.tokens import GivenToken
-
 from tests.support.fake_telemetry import Mood, Store, telemetry_server
 from tests.unit.watch.sessions import assert_stored, recording, send
 

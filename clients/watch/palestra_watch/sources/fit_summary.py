@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from palestra.training.v1.telemetry_pb2 import DeviceSummary
-
 from palestra_watch.recording import timestamp
 
 Message = Mapping[Any, Any]

@@ -11,9 +11,9 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+
 from palestra.training.v1 import sport_pb2
 from palestra.training.v1.telemetry_pb2 import DeviceSummary
-
 from palestra_watch.recording import Channel, Recording, SourceError, packed, timestamp
 
 LONGEST_S = 86_400
@@ -121,7 +121,7 @@ def simulate(sport: str, duration_s: int, seed: int, start_time_ms: int) -> Reco
         raise SourceError(f"no synthetic athlete for {sport!r}; there are {', '.join(ATHLETES)}")
     if not 1 <= duration_s <= LONGEST_S:
         raise SourceError(f"a session lasts 1 to {LONGEST_S} s, not {duration_s}")
-    body = _Body(athlete, random.Random(seed))  # noqa: S311 - repeatable on purpose
+    body = _Body(athlete, random.Random(seed))
     rows: list[tuple[int, dict[str, float]]] = []
     for second in range(duration_s):
         rows.append((second * 1000, body.second(second)))
