@@ -121,7 +121,10 @@ def transcoder(descriptor_set: bytes, services: Sequence[str]) -> TypedExtension
         case_insensitive_enum_parsing=True,
         url_unescape_spec=GrpcJsonTranscoderUrlUnescapeSpec.ALL_CHARACTERS_EXCEPT_RESERVED,
         query_param_unescape_plus=True,
-        print_options=GrpcJsonTranscoderPrintOptions(stream_newline_delimited=True),
+        # An empty list is a list and false is said; what is `optional` stays absent where absent.
+        print_options=GrpcJsonTranscoderPrintOptions(
+            always_print_primitive_fields=True, stream_newline_delimited=True
+        ),
         request_validation_options=GrpcJsonTranscoderRequestValidationOptions(
             reject_unknown_method=True,
             reject_unknown_query_parameters=True,
