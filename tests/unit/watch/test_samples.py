@@ -60,7 +60,7 @@ def sample(name: str) -> Path:
 def decoded(path: Path) -> tuple[list[dict[str, Any]], list[float]]:
     """The decoder's own reading, scaled: the records, and all intervals between beats in s."""
     messages: Any
-    messages, _ = Decoder(Stream.from_file(str(path))).read()
+    messages, _ = Decoder(Stream.from_byte_array(bytearray(path.read_bytes()))).read()
     beats: list[float] = []
     for message in messages.get("hrv_mesgs", []):
         times = message["time"] if isinstance(message["time"], list) else [message["time"]]
@@ -129,7 +129,7 @@ async def test_what_the_server_stored_equals_the_file(tmp_path: Path, name: str)
 def test_developers_own_fields_are_kept_by_name() -> None:
     path = sample("developer-fields")
     messages: Any
-    messages, _ = Decoder(Stream.from_file(str(path))).read()
+    messages, _ = Decoder(Stream.from_byte_array(bytearray(path.read_bytes()))).read()
     keys = {each["key"]: each["field_name"] for each in messages["field_description_mesgs"]}
     (recording,) = read_fit(path)
     for key, name in keys.items():
