@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from palestra.integration.v1.telemetry_service_pb2 import Close
 from palestra.training.v1.telemetry_pb2 import Batch
 from palestra_watch.batches import Limits, batch_of, end_of_batch, sample_count, split
 from palestra_watch.log_file import MAGIC, SpoolDamaged
 from palestra_watch.spool import Spool, SpoolBusy, SpoolFull
 from palestra_watch.state import SourceChanged, begin, open_spool
-
 from tests.unit.watch.sessions import recording
 
 SENT = recording(40)
