@@ -1,0 +1,1 @@
+"""The line between a watch and training: live, resumable, acknowledged when durable."""
