@@ -18,6 +18,7 @@ from rich.table import Table
 
 WORKOUT_S = 1800
 SPEED = 150.0
+_SHOWN = ("HEART_RATE", "POWER", "CADENCE", "SPEED", "TEMPERATURE")
 _PATIENCE_S = 10.0
 
 
@@ -110,6 +111,8 @@ def _show(rest: httpx.Client, activity: dict[str, Any], console: Console) -> Non
         if name in summary:
             table.add_row(name.rstrip("MS"), f"{summary[name]:.0f} {unit}")
     for channel in summary.get("channels", []):
+        if channel["channel"] not in _SHOWN:
+            continue
         table.add_row(
             channel["channel"].lower().replace("_", " "),
             f"{channel.get('average', 0):.1f} {channel.get('unit', '')} on average,"

@@ -33,6 +33,13 @@ def finished_event() -> bytes:
     ).SerializeToString()
 
 
+def resumable_event() -> bytes:
+    """The last event of a watch that ends before its activity does: watch again."""
+    return pb.WatchActivityResponse(
+        ended=pb.WatchEnded(reason=pb.WATCH_END_RESUMABLE)
+    ).SerializeToString()
+
+
 def deleted_event() -> bytes:
     """The last event of an activity that was deleted while watched."""
     return pb.WatchActivityResponse(

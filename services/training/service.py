@@ -26,11 +26,11 @@ def compose(host: Host) -> Parts:
     activities = ActivityStore(host.database)
     return Parts(
         servicers=[
-            TrackerRpc(TrackerFlow(TrackerStore(host.database), live, now)),
+            TrackerRpc(TrackerFlow(TrackerStore(host.database), live, now), host.stopping),
             ActivityRpc(
                 ActivityFlow(activities, live, now),
                 SampleFlow(SampleStore(host.database)),
-                WatchFlow(activities, live),
+                WatchFlow(activities, live, host.stopping),
             ),
             ProgressRpc(ProgressFlow(ProgressStore(host.database), now)),
         ],

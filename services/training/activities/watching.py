@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from palestra.training.v1 import activity_service_pb2 as pb
 from services.training.activities.rules.errors import ActivityNotFound
 from services.training.activities.store import ActivityStore
 from services.training.keys import SessionKey
-from services.training.live import LiveBus, deleted_event, finished_event
+from services.training.live import LiveBus, deleted_event, finished_event, resumable_event
 
 HEARTBEAT_S: Final = 10.0
 LOOK_AGAIN_S: Final = 5.0
@@ -24,6 +25,7 @@ class WatchFlow:
 
     store: ActivityStore
     live: LiveBus
+    stopping: asyncio.Event
 
     async def watch(self, activity: SessionKey) -> AsyncIterator[bytes]:
         """WatchActivityResponse messages, serialised; the last one says how it ended.
@@ -37,8 +39,7 @@ class WatchFlow:
                     yield event
                     if _ends(event):
                         return
-        end = await self._end(activity, first=False)
-        yield end or finished_event()
+        yield await self._end(activity, first=False) or resumable_event()
 
     async def _events(
         self, activity: SessionKey, updates: AsyncIterator[bytes | None]
@@ -47,6 +48,8 @@ class WatchFlow:
         yield _heartbeat()
         async for update in updates:
             now = time.monotonic()
+            if self.stopping.is_set():
+                return
             if update is not None:
                 spoke_at = now
                 yield update

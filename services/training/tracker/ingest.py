@@ -46,8 +46,9 @@ _log = structlog.get_logger(__name__)
 class Ingest:
     """The state of one stream; nothing in it is the truth."""
 
-    def __init__(self, flow: TrackerFlow) -> None:
+    def __init__(self, flow: TrackerFlow, stopping: asyncio.Event) -> None:
         self._flow = flow
+        self._stopping = stopping
         self._known: OrderedDict[SessionKey, Known] = OrderedDict()
         self._lanes: dict[SessionKey, deque[Frame]] = {}
         self._busy: set[SessionKey] = set()
@@ -63,8 +64,9 @@ class Ingest:
         """Takes frames until they end; answers with what became of each."""
         async with asyncio.TaskGroup() as group:
             work = [
-                group.create_task(self._read(frames)),
+                reading := group.create_task(self._read(frames)),
                 group.create_task(self._commit_groups(group)),
+                group.create_task(self._stop(reading)),
             ]
             try:
                 while (results := await self._gather()) is not None:
@@ -83,6 +85,13 @@ class Ingest:
             if self._waiting_bytes > MOST_WAITING_BYTES:
                 self._room.clear()
                 await self._room.wait()
+        self._ended = True
+        self._wake.set()
+
+    async def _stop(self, reading: asyncio.Task[None]) -> None:
+        """When this process ends, what was read is committed and the rest goes elsewhere."""
+        await self._stopping.wait()
+        reading.cancel()
         self._ended = True
         self._wake.set()
 

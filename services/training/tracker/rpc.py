@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC
 from functools import lru_cache
@@ -33,13 +34,14 @@ class TrackerRpc:
 
     CONTRACT = pb.DESCRIPTOR.services_by_name["TrackerService"]
 
-    def __init__(self, flow: TrackerFlow) -> None:
+    def __init__(self, flow: TrackerFlow, stopping: asyncio.Event) -> None:
         self._flow = flow
+        self._stopping = stopping
 
     async def IngestTelemetry(
         self, requests: AsyncIterator[pb.IngestTelemetryRequest], call: Call
     ) -> AsyncIterator[pb.IngestTelemetryResponse]:
-        async for results in Ingest(self._flow).run(_decoded(requests)):
+        async for results in Ingest(self._flow, self._stopping).run(_decoded(requests)):
             yield _encode(results)
 
 
