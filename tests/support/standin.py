@@ -42,7 +42,9 @@ async def proxy(admin: str, port: str = "") -> None:
     # Whatever it is asked, it is ready, and knows every endpoint that there is.
     endpoints = Path(admin).parents[1] / "mesh" / "endpoints.json"
 
-    async def ready(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Closing with the question unread would reset the connection.
+        await reader.readuntil(b"\r\n\r\n")
         paths = (path for each in (read_json(endpoints) or {}).values() for path in each)
         clusters = "".join(f"app::{path}::health_flags::healthy\n" for path in paths)
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + clusters.encode())
