@@ -44,17 +44,24 @@ def check(places: Places, port: int) -> Callable[[], Awaitable[None]]:
 
     async def settled() -> None:
         deadline = asyncio.get_running_loop().time() + _WAIT_S
-        while not (_agreed(places) and procfs.listeners(port) and await _routed(places)):
+        while not (_agreed(places) and await _routed(places) and _alone(port)):
             if asyncio.get_running_loop().time() > deadline:
                 raise StackError(
                     f"the mesh does not come together within {_WAIT_S:.0f} s: {_said(places)}. "
                     f"See {places.log('control')} and {places.log('edge')}."
                 )
+            _alone(port)
             await asyncio.sleep(_LOOK_S)
-        if procfs.listeners(port) > 1:
-            raise _taken(port)
 
     return settled
+
+
+def _alone(port: int) -> bool:
+    """Whether somebody listens on the port by now. Raises StackError where several do."""
+    count = procfs.listeners(port)
+    if count > 1:
+        raise _taken(port)
+    return count == 1
 
 
 def _agreed(places: Places) -> bool:
