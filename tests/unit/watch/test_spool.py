@@ -13,9 +13,10 @@ from palestra.integration.v1.telemetry_service_pb2 import Close
 from palestra.training.v1.telemetry_pb2 import Batch
 from palestra_watch.batches import Limits, batch_of, end_of_batch, sample_count, split
 from palestra_watch.log_file import MAGIC, SpoolDamaged
+from palestra_watch.sources.simulate import simulate
 from palestra_watch.spool import Spool, SpoolBusy, SpoolFull
 from palestra_watch.state import SourceChanged, begin, open_spool
-from tests.unit.watch.sessions import recording
+from tests.unit.watch.sessions import START_MS, recording
 
 SENT = recording(40)
 
@@ -168,7 +169,7 @@ def test_the_same_source_is_the_same_session_until_it_is_finished(tmp_path: Path
     with open_spool(tmp_path, "file|1", "ben", again=False) as spool:
         assert begin(spool, SENT, "file|1").session != first
         with pytest.raises(SourceChanged):
-            begin(spool, recording(41, seed=9), "file|1")
+            begin(spool, simulate("cycling", 40, 1, START_MS), "file|1")
 
 
 @settings(max_examples=60, deadline=None)
