@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from google.api import httpbody_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from palestra.identity.v1 import (
@@ -160,6 +161,18 @@ class _Profiles(_Desk, profile_service_pb2_grpc.ProfileServiceServicer):
 
 
 class _Activities(_Desk, activity_service_pb2_grpc.ActivityServiceServicer):
+    async def UpdateActivity(self, request: Any, context: Any) -> Any:
+        await self.enter("UpdateActivity", request, context)
+        return activity_service_pb2.UpdateActivityResponse(activity=request.activity)
+
+    async def DeleteActivity(self, request: Any, context: Any) -> Any:
+        await self.enter("DeleteActivity", request, context)
+        return activity_service_pb2.DeleteActivityResponse()
+
+    async def DownloadActivityStreams(self, request: Any, context: Any) -> Any:
+        await self.enter("DownloadActivityStreams", request, context)
+        return httpbody_pb2.HttpBody(content_type="application/json", data=b"{}")
+
     async def ListActivities(self, request: Any, context: Any) -> Any:
         await self.enter("ListActivities", request, context)
         first = int(request.page_token or 0)

@@ -66,8 +66,8 @@ async def test_deadlines_are_the_contracts() -> None:
     async with signed_in(community) as palestra:
         await palestra.activity(ACTIVITY)
         await palestra.streams(ACTIVITY)
-    login, activity, streams = community.timeouts_s
-    assert 2.5 < login <= 3.0 and 0.5 < activity <= 1.0 and 4.5 < streams <= 5.0
+    # gRPC rounds a deadline up on its way.
+    np.testing.assert_allclose(community.timeouts_s, [3.0, 1.0, 5.0], atol=0.2)
 
 
 async def test_fifty_calls_with_an_expired_token_make_one_refresh() -> None:
@@ -317,10 +317,12 @@ async def test_a_refresh_that_cannot_reach_the_server_keeps_the_sign_in() -> Non
 
 async def test_nobody_signed_in_is_told_by_the_server_without_a_refresh() -> None:
     community = Community()
-    async with community_server(community) as target:
-        async with Palestra(target, store=MemoryTokenStore()) as palestra:
-            with pytest.raises(Unauthenticated) as caught:
-                await palestra.activity(ACTIVITY)
+    async with (
+        community_server(community) as target,
+        Palestra(target, store=MemoryTokenStore()) as palestra,
+    ):
+        with pytest.raises(Unauthenticated) as caught:
+            await palestra.activity(ACTIVITY)
     assert caught.value.reason == "TOKEN_MISSING" and community.calls["RefreshToken"] == 0
 
 
