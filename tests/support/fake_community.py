@@ -20,6 +20,7 @@ import numpy as np
 from google.api import httpbody_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+
 from palestra.identity.v1 import (
     auth_service_pb2,
     auth_service_pb2_grpc,

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+
 from palestra.identity.v1 import auth_service_pb2
 from palestra.integration.v1 import device_service_pb2
 from palestra.training.v1 import activity_service_pb2, progress_service_pb2
@@ -31,7 +32,6 @@ from palestra_client import (
     rule_of,
     tokens_of,
 )
-
 from tests.support.fake_community import USER, Community, Failure, community_server
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(30)]
@@ -58,7 +58,8 @@ async def test_registering_signs_in_and_logging_out_forgets() -> None:
         with pytest.raises(Unauthenticated, match="Sign in first"):
             await palestra.profile()
         await palestra.logout()
-    assert community.calls["Logout"] == 1 and community.calls["GetProfile"] == 1
+    assert community.calls["Logout"] == 1
+    assert community.calls["GetProfile"] == 1
 
 
 async def test_deadlines_are_the_contracts() -> None:
@@ -143,7 +144,8 @@ async def test_a_file_that_holds_no_tokens_is_named(tmp_path: Path) -> None:
 
 async def test_secrets_stay_out_of_what_is_printed() -> None:
     assert "secret" not in repr(Tokens(USER, "secret", "secret", 1.0))
-    assert tokens_of("not.a.jwt").user == "" and tokens_of("opaque").expire_time_s == 0.0
+    assert tokens_of("not.a.jwt").user == ""
+    assert tokens_of("opaque").expire_time_s == 0.0
 
 
 async def test_a_read_is_repeated_while_the_server_is_unavailable() -> None:
@@ -183,7 +185,8 @@ async def test_a_long_wait_that_the_server_asks_for_is_left_to_the_caller() -> N
         community.failures = [Failure(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", 60)]
         with pytest.raises(Unavailable) as caught:
             await palestra.activity(ACTIVITY)
-    assert caught.value.retry_after_s == 60 and community.calls["GetActivity"] == 1
+    assert caught.value.retry_after_s == 60
+    assert community.calls["GetActivity"] == 1
 
 
 @pytest.mark.parametrize(
@@ -245,7 +248,8 @@ async def test_streams_are_arrays_with_nan_for_gaps() -> None:
     community = Community()
     async with signed_in(community) as palestra:
         streams = await palestra.streams(ACTIVITY, ["HEART_RATE"], resolution=0)
-        assert streams.time_ms.tolist() == [0, 1000, 2000] and streams.start_time_ms == 1000
+        assert streams.time_ms.tolist() == [0, 1000, 2000]
+        assert streams.start_time_ms == 1000
         np.testing.assert_array_equal(streams.channels["HEART_RATE"], [60.0, np.nan, 62.5])
         assert streams.units == {"HEART_RATE": "bpm"}
         assert community.requests[-1].HasField("resolution")
@@ -286,7 +290,8 @@ async def test_a_registered_device_gets_a_request_id_that_its_repeats_keep() -> 
             for each in community.requests
             if isinstance(each, device_service_pb2.RegisterDeviceRequest)
         ]
-        assert len(sent) == 2 and sent[0] == sent[1] != ""
+        assert len(sent) == 2
+        assert sent[0] == sent[1] != ""
         own = await palestra.devices.register(device, request_id="mine")
         assert own.name.endswith("/mine")
         assert [each.name async for each in palestra.devices.list()] == [added.name, own.name]
@@ -323,11 +328,16 @@ async def test_nobody_signed_in_is_told_by_the_server_without_a_refresh() -> Non
     ):
         with pytest.raises(Unauthenticated) as caught:
             await palestra.activity(ACTIVITY)
-    assert caught.value.reason == "TOKEN_MISSING" and community.calls["RefreshToken"] == 0
+    assert caught.value.reason == "TOKEN_MISSING"
+    assert community.calls["RefreshToken"] == 0
 
 
 async def test_the_contract_says_which_calls_may_be_repeated() -> None:
     register = rule_of(auth_service_pb2.DESCRIPTOR, "AuthService", "Register")
-    assert register.public and not register.repeatable and register.timeout_s == 3.0
+    assert register.public
+    assert not register.repeatable
+    assert register.timeout_s == 3.0
     device = rule_of(device_service_pb2.DESCRIPTOR, "DeviceService", "RegisterDevice")
-    assert device.repeatable and device.takes_request_id and not device.public
+    assert device.repeatable
+    assert device.takes_request_id
+    assert not device.public
