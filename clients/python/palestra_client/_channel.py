@@ -27,7 +27,7 @@ def is_this_machine(target: str) -> bool:
     return target.startswith(_LOOPBACK)
 
 
-def open_channel(target: str, tls: bool | None = None) -> grpc.aio.Channel:
+def open_channel(target: str, *, tls: bool | None = None) -> grpc.aio.Channel:
     """A channel to `target`, `host:port` or `unix:path`; made inside the running loop.
 
     `tls` None means: TLS unless the target is this machine.

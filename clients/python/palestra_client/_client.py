@@ -92,7 +92,7 @@ class Palestra:
     def channel(self) -> grpc.aio.Channel:
         """The connection, for generated stubs that the façade does not cover."""
         if self._opened is None:
-            self._opened = open_channel(self._target, self._tls)
+            self._opened = open_channel(self._target, tls=self._tls)
         return self._opened
 
     @property
@@ -147,7 +147,11 @@ class Palestra:
         return (await self._caller.unary(stub.GetProfile, request, rule)).profile
 
     async def activities(
-        self, *, filter: str = "", order_by: str = "", fields: Iterable[str] = ()
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's own word
+        order_by: str = "",
+        fields: Iterable[str] = (),
     ) -> AsyncIterator[activity_pb2.Activity]:
         """The activities, fetched page by page as they are taken.
 

@@ -54,15 +54,17 @@ def replay(
     token_file: TokenFile = None,
     target: Target = TARGET,
     state: State = None,
-    again: Annotated[bool, typer.Option(help="Send it once more, as another workout.")] = False,
-    as_json: AsJson = False,
+    again: Annotated[  # noqa: FBT002 - typer passes by name
+        bool, typer.Option(help="Send it once more, as another workout.")
+    ] = False,
+    as_json: AsJson = False,  # noqa: FBT002 - typer passes by name
     ledger: LedgerFile = None,
     patience: Patience = PATIENCE_S,
 ) -> None:
     """Send a recorded workout as if it happened now; after a cut, run it again to go on."""
     folder = state or default_folder()
     how = How(speed, target, token, refresh_token, token_file, folder, as_json, ledger, patience)
-    raise typer.Exit(send(of_file(file, again), how))
+    raise typer.Exit(send(of_file(file, again=again), how))
 
 
 @app.command()
@@ -76,7 +78,7 @@ def simulate(
     token_file: TokenFile = None,
     target: Target = TARGET,
     state: State = None,
-    as_json: AsJson = False,
+    as_json: AsJson = False,  # noqa: FBT002 - typer passes by name
     ledger: LedgerFile = None,
     patience: Patience = PATIENCE_S,
 ) -> None:

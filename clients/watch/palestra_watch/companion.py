@@ -77,7 +77,7 @@ class Companion:
         self._settings = settings
         self._ledger = ledger
         complete = spool.close_message is not None
-        self._session = Session(spool.acknowledged_seq, spool.last_seq, complete)
+        self._session = Session(spool.acknowledged_seq, spool.last_seq, complete=complete)
         self._wake = asyncio.Event()
         self.status = Status()
         self._accepted_streams = 0 if spool.epoch == 0 else 1

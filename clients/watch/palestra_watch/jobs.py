@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
 from rich.console import Console
 
 from palestra_client import Palestra, PalestraError, TokenStore
@@ -67,14 +68,14 @@ Jobs = Callable[[Path, str], Iterator[Job]]
 """From the state folder and the owner to the jobs; each spool is shut before the next job."""
 
 
-def of_file(file: Path, again: bool) -> Jobs:
+def of_file(file: Path, *, again: bool) -> Jobs:
     """The sessions of a FIT file."""
 
     def jobs(folder: Path, owner: str) -> Iterator[Job]:
         content = file.read_bytes()
         for leg, recording in enumerate(read_fit(file)):
             source = state.content_key(content, leg)
-            with state.open_spool(folder, source, owner, again) as spool:
+            with state.open_spool(folder, source, owner, again=again) as spool:
                 state.begin(spool, recording, source)
                 yield Job(recording, spool)
 
@@ -109,10 +110,10 @@ def send(jobs: Jobs, how: How) -> int:
         errors.print("palestra watch: interrupted; what is not sent is kept, run it again")
         return INTERRUPTED
     if how.as_json:
-        print(json.dumps({"sessions": [report.as_json() for report in reports]}))
+        typer.echo(json.dumps({"sessions": [report.as_json() for report in reports]}))
     else:
         for report in reports:
-            print("\n".join(report.in_words()))
+            typer.echo("\n".join(report.in_words()))
     return DELIVERED if all(report.whole for report in reports) else UNDELIVERED
 
 
@@ -127,11 +128,9 @@ async def _send(jobs: Jobs, how: How, errors: Console) -> list[Report]:
 
         tokens, owner = token_source(client, how.token, how.refresh_token, how.token_file)
         line = await stack.enter_async_context(Palestra(how.target))
-        shown = stack.enter_context(display(errors, not how.as_json))
-        reports = []
-        for job in jobs(how.state, owner):
-            reports.append(await _send_one(job, how, line, tokens, shown))
-        return reports
+        shown = stack.enter_context(display(errors, shown=not how.as_json))
+        # One after the other: as a watch would, and each spool is open only while it is sent.
+        return [await _send_one(job, how, line, tokens, shown) for job in jobs(how.state, owner)]
 
 
 async def _send_one(

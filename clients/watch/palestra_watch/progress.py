@@ -48,7 +48,7 @@ class DisplayedSession:
 
 
 @contextmanager
-def display(console: Console, shown: bool) -> Iterator[Display]:
+def display(console: Console, *, shown: bool) -> Iterator[Display]:
     """Draws until the block ends; to a console that is no terminal, nothing."""
     progress = Progress(
         TextColumn("{task.description}"),

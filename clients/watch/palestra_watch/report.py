@@ -55,9 +55,11 @@ class Report:
         state = "finished" if self.finished else f"NOT finished: {self.error}"
         lines = [
             f"{self.label}: {state}",
-            f"  sent {self.sent_batches} batches ({self.repeated_batches} again), "
-            f"acknowledged {self.acknowledged_samples} of {self.samples} samples, "
-            f"resumed {self.resumed}, lost: {self.lost}",
+            (
+                f"  sent {self.sent_batches} batches ({self.repeated_batches} again), "
+                f"acknowledged {self.acknowledged_samples} of {self.samples} samples, "
+                f"resumed {self.resumed}, lost: {self.lost}"
+            ),
         ]
         if self.kept_samples:
             lines.append(f"  {self.kept_samples} samples are kept; run the same command again")

@@ -57,7 +57,7 @@ class Send(Enum):
 class Session:
     """The counters of one session; all batch numbers are of the whole session."""
 
-    def __init__(self, acknowledged: int, made: int, complete: bool) -> None:
+    def __init__(self, acknowledged: int, made: int, *, complete: bool) -> None:
         self.acknowledged = acknowledged
         """All batches up to this one are durable on the server."""
         self.made = made
@@ -114,7 +114,7 @@ class Session:
         self.made = made
         self._ever_sent = min(self._ever_sent, made)
 
-    def on_made(self, made: int, complete: bool) -> None:
+    def on_made(self, made: int, *, complete: bool) -> None:
         """Batches up to `made` exist."""
         self.made, self.complete = made, complete
 

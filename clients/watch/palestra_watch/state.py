@@ -27,7 +27,7 @@ def default_folder() -> Path:
     return Path(base) / "palestra-watch"
 
 
-def open_spool(folder: Path, source: str, owner: str, again: bool) -> Spool:
+def open_spool(folder: Path, source: str, owner: str, *, again: bool) -> Spool:
     """The spool for `source`, new or half-sent.
 
     Args:

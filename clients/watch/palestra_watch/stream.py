@@ -159,7 +159,9 @@ class Stream:
         await self._send(pb.StreamTelemetryRequest(open=opening))
         while True:
             self._wake.clear()
-            self._session.on_made(self._spool.last_seq, self._spool.close_message is not None)
+            self._session.on_made(
+                self._spool.last_seq, complete=self._spool.close_message is not None
+            )
             while (what := self._session.next()) is not Send.NOTHING:
                 self._before_sending()
                 message = self._message(what)

@@ -43,7 +43,7 @@ class GivenToken:
         """The token."""
         return self._token
 
-    async def renewed(self, stale: str) -> str:
+    async def renewed(self, stale: str) -> str:  # noqa: ARG002 - as TokenSource has it
         """There is no other one.
 
         Raises:

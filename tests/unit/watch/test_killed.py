@@ -71,13 +71,17 @@ async def test_kills_at_random_instants_lose_and_double_nothing(tmp_path: Path, 
         output, errors = await process.communicate()
     assert process.returncode == 0, (output, errors)
     (report,) = json.loads(output)["sessions"]
-    assert report["lost"] == 0 and report["whole"] and report["resumed"] >= 1
+    assert report["lost"] == 0
+    assert report["whole"]
+    assert report["resumed"] >= 1
     assert store.violations == []
     stored = store.only()
-    assert stored.closed and stored.opened >= KILLS + 1
+    assert stored.closed
+    assert stored.opened >= KILLS + 1
     times, batches = ledger_columns(tmp_path / "ledger")
     stored_times, columns = stored_columns(stored)
-    assert stored_times == times and len(times) == report["samples"]
+    assert stored_times == times
+    assert len(times) == report["samples"]
     for name, values in columns.items():
         told = [v for b in batches for v in b["channels"].get(name, [None] * len(b["time_ms"]))]
         np.testing.assert_array_equal(values, np.array(told, dtype=np.float64), err_msg=name)
@@ -94,7 +98,8 @@ async def test_what_cannot_begin_is_said_in_a_sentence(tmp_path: Path) -> None:
         process = await start(*options, "--state", str(tmp_path))
         output, errors = await process.communicate()
         assert process.returncode == 2, errors
-        assert words in errors.decode() and "Traceback" not in errors.decode()
+        assert words in errors.decode()
+        assert "Traceback" not in errors.decode()
         assert output == b""
 
 

@@ -132,8 +132,9 @@ def test_developers_own_fields_are_kept_by_name() -> None:
     messages, _ = Decoder(Stream.from_byte_array(bytearray(path.read_bytes()))).read()
     keys = {each["key"]: each["field_name"] for each in messages["field_description_mesgs"]}
     (recording,) = read_fit(path)
-    for key, name in keys.items():
-        name = name[0] if isinstance(name, list) else name
+    assert len(keys) == 4
+    for key, told in keys.items():
+        name = told[0] if isinstance(told, list) else told
         expected = [record["developer_fields"][key] for record in messages["record_mesgs"]]
         assert recording.channel(name).values().tolist() == expected, name
     assert recording.channel("Leg Spring Stiffness").unit == "KN/m"
@@ -153,7 +154,8 @@ def test_a_triathlon_becomes_five_sessions_in_their_order() -> None:
     for leg, following in zip(legs, starts[1:], strict=False):
         assert leg.time_ms.max() < following
     assert [len(leg.summary.laps) for leg in legs] == [3, 2, 2, 1, 3]
-    assert legs[0].summary.distance_m == 513.26 and legs[0].utc_offset_s == -18_000
+    assert legs[0].summary.distance_m == 513.26
+    assert legs[0].utc_offset_s == -18_000
 
 
 def test_pauses_are_the_times_in_which_the_timer_stood() -> None:

@@ -20,7 +20,8 @@ async def test_a_kind_server_gets_everything_once_and_the_summary(tmp_path: Path
     store, sent = Store(), recording(600)
     async with telemetry_server(store, Mood()) as (_, target):
         report = await send(target, tmp_path, sent)
-    assert report.whole and report.lost == 0 and report.resumed == 0, report
+    assert report.whole, report
+    assert (report.lost, report.resumed) == (0, 0)
     assert report.repeated_batches == 0
     assert store.violations == []
     assert_stored(store.only(), sent)
@@ -46,9 +47,11 @@ async def test_a_hostile_server_gets_everything_once(tmp_path: Path, seed: int) 
     store, sent = Store(), recording(150, seed)
     async with telemetry_server(store, mood) as (_, target):
         report = await send(target, tmp_path, sent)
-    assert report.whole and report.lost == 0, report
+    assert report.whole, report
+    assert report.lost == 0
     assert store.violations == []
-    assert store.cuts > 0 and report.resumed > 0
+    assert store.cuts > 0
+    assert report.resumed > 0
     assert_stored(store.only(), sent)
 
 
@@ -61,7 +64,8 @@ async def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
     async with telemetry_server(store, Mood(), int(target.rpartition(":")[2])):
         report = await sending
-    assert report.whole and report.resumed >= 1, report
+    assert report.whole, report
+    assert report.resumed >= 1
     assert store.violations == []
     assert_stored(store.only(), sent)
 
@@ -88,8 +92,10 @@ async def test_a_silent_server_is_given_up_and_everything_is_kept(
     sent = recording(60)
     async with telemetry_server(Store(), Mood(silent=True)) as (_, target):
         report = await send(target, tmp_path, sent, patience_s=0.5)
-    assert not report.finished and not report.whole
-    assert report.kept_samples == sent.samples and report.lost == 0
+    assert not report.finished
+    assert not report.whole
+    assert report.kept_samples == sent.samples
+    assert report.lost == 0
     assert "said nothing" in report.error
 
 
@@ -99,8 +105,10 @@ async def test_a_refusal_for_good_stops_with_its_reason(tmp_path: Path, reason: 
     mood = Mood(max_batch_samples=10, reject_batch=(3, reason))
     async with telemetry_server(store, mood) as (_, target):
         report = await send(target, tmp_path, sent)
-    assert not report.whole and reason in report.error
-    assert report.lost == 0 and report.kept_samples == sent.samples - report.acknowledged_samples
+    assert not report.whole
+    assert reason in report.error
+    assert report.lost == 0
+    assert report.kept_samples == sent.samples - report.acknowledged_samples
     assert len(store.only().batches) == 2
 
 
@@ -127,7 +135,8 @@ async def test_a_token_is_renewed_in_band_before_it_ends(tmp_path: Path) -> None
     async with telemetry_server(store, mood) as (_, target):
         report = await send(target, tmp_path, sent, tokens=tokens)
     assert report.whole, report
-    assert store.renewals >= 1 and report.resumed == 0
+    assert store.renewals >= 1
+    assert report.resumed == 0
     assert store.violations == []
 
 
@@ -136,12 +145,14 @@ async def test_a_token_that_cannot_be_renewed_keeps_the_rest(tmp_path: Path) -> 
     mood = Mood(max_batch_samples=6, ack_delay_s=0.1, window=1, token_life_s=0.7)
     async with telemetry_server(store, mood) as (_, target):
         report = await send(target, tmp_path, sent)
-    assert not report.whole and "fresh --token" in report.error
+    assert not report.whole
+    assert "fresh --token" in report.error
     assert 0 < report.acknowledged_samples < sent.samples
     assert report.lost == 0
     async with telemetry_server(store, Mood()) as (_, target):
         report = await send(target, tmp_path, sent)
-    assert report.whole and report.resumed == 1, report
+    assert report.whole, report
+    assert report.resumed == 1
     assert_stored(store.only(), sent)
 
 
@@ -173,7 +184,8 @@ async def test_the_clock_offset_is_measured_and_told(
     mood = Mood(max_batch_samples=6, ack_delay_s=0.02, window=1)
     async with telemetry_server(store, mood) as (_, target):
         report = await send(target, tmp_path, sent)
-    assert report.clock_offset_ms is not None and abs(report.clock_offset_ms - 60_000) < 500
+    assert report.clock_offset_ms is not None
+    assert abs(report.clock_offset_ms - 60_000) < 500
     assert any(abs(each - 60_000) < 500 for each in store.only().offsets_ms)
     assert_stored(store.only(), sent)
 
@@ -183,7 +195,8 @@ async def test_a_finished_session_is_not_sent_again(tmp_path: Path) -> None:
     async with telemetry_server(store, Mood()) as (_, target):
         first = await send(target, tmp_path, sent)
         second = await send(target, tmp_path, sent)
-    assert second.whole and second.sent_batches == 0
+    assert second.whole
+    assert second.sent_batches == 0
     assert second.activity == first.activity
     assert store.only().opened == 1
 

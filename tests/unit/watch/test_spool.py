@@ -13,9 +13,10 @@ from palestra.integration.v1.telemetry_service_pb2 import Close
 from palestra.training.v1.telemetry_pb2 import Batch
 from palestra_watch.batches import Limits, batch_of, end_of_batch, sample_count, split
 from palestra_watch.log_file import MAGIC, SpoolDamaged
+from palestra_watch.sources.simulate import simulate
 from palestra_watch.spool import Spool, SpoolBusy, SpoolFull
 from palestra_watch.state import SourceChanged, begin, open_spool
-from tests.unit.watch.sessions import recording
+from tests.unit.watch.sessions import START_MS, recording
 
 SENT = recording(40)
 
@@ -99,10 +100,14 @@ def test_two_companions_cannot_have_one_spool(tmp_path: Path) -> None:
 def test_a_full_spool_says_so_and_takes_more_after_an_acknowledgement(tmp_path: Path) -> None:
     with Spool(tmp_path, largest_bytes=2_000) as spool:
         begin(spool, SENT, "test")
-        seq = 0
-        with pytest.raises(SpoolFull, match="batches wait"):
-            for seq in range(1, 100):
-                spool.append(batch_of(SENT, seq, 0, 5), 5)
+        seq = 1
+        while (
+            spool.waiting_bytes + len(batch_of(SENT, seq, 0, 5).SerializeToString()) + 16 <= 2_000
+        ):
+            spool.append(batch_of(SENT, seq, 0, 5), 5)
+            seq += 1
+        with pytest.raises(SpoolFull, match=f"{seq - 1} batches wait"):
+            spool.append(batch_of(SENT, seq, 0, 5), 5)
         spool.acknowledge(1)
         spool.append(batch_of(SENT, seq, 0, 5), 5)
 
@@ -119,22 +124,27 @@ def test_an_acknowledged_spool_shrinks_and_forgets_nothing_else(tmp_path: Path) 
     assert (tmp_path / "spool.log").stat().st_size < grown / 5
     with Spool(tmp_path) as spool:
         assert (spool.acknowledged_seq, spool.last_seq, spool.next_row) == (190, 200, 60_000)
-        assert spool.acknowledged_samples == 57_000 and spool.waiting_samples == 3_000
+        assert spool.acknowledged_samples == 57_000
+        assert spool.waiting_samples == 3_000
         assert spool.batch(191) == batch_of(sent, 191, 57_000, 57_300)
-        assert spool.epoch == 1 and spool.identity is not None
+        assert spool.epoch == 1
+        assert spool.identity is not None
 
 
 def test_waiting_batches_are_cut_anew_without_a_sample_lost(tmp_path: Path) -> None:
     filled(tmp_path)
     with Spool(tmp_path) as spool:
         spool.acknowledge(2)
-        assert spool.split_waiting(3) and not spool.split_waiting(3)
+        assert spool.split_waiting(3)
+        assert not spool.split_waiting(3)
     with Spool(tmp_path) as spool:
-        assert spool.waiting_samples == 40 and spool.next_row == 60
+        assert spool.waiting_samples == 40
+        assert spool.next_row == 60
         times: list[int] = []
         for seq in range(3, spool.last_seq + 1):
             batch = spool.batch(seq)
-            assert batch.seq == seq and sample_count(batch) <= 3
+            assert batch.seq == seq
+            assert sample_count(batch) <= 3
             deltas = np.frombuffer(batch.time_deltas_ms, dtype="<i4").astype(np.int64)
             times += (batch.first_time_ms + np.cumsum(deltas)).tolist()
         assert times == SENT.time_ms[20:60].tolist()
@@ -168,7 +178,7 @@ def test_the_same_source_is_the_same_session_until_it_is_finished(tmp_path: Path
     with open_spool(tmp_path, "file|1", "ben", again=False) as spool:
         assert begin(spool, SENT, "file|1").session != first
         with pytest.raises(SourceChanged):
-            begin(spool, recording(41, seed=9), "file|1")
+            begin(spool, simulate("cycling", 40, 1, START_MS), "file|1")
 
 
 @settings(max_examples=60, deadline=None)

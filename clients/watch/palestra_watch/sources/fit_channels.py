@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from garmin_fit_sdk import Profile
-from garmin_fit_sdk import fit as FIT
+from garmin_fit_sdk import fit as base_types
 
 from palestra_watch.recording import MAX_CHANNELS, Channel, SourceError, packed
 
@@ -70,7 +70,7 @@ def columns_of(
     Raises:
         SourceError: no channel has any value.
     """
-    fields = [*_well_known(), *_native(rows), *_developer(rows, descriptions)]
+    fields = [*_well_known(), *_native(rows), *_developer(descriptions)]
     channels: list[Channel] = []
     left_out = _unreadable(rows, descriptions)
     for each in fields:
@@ -116,7 +116,7 @@ def _native(rows: list[Row]) -> list[_Field]:
     return fields
 
 
-def _developer(rows: list[Row], descriptions: list[Mapping[Any, Any]]) -> list[_Field]:
+def _developer(descriptions: list[Mapping[Any, Any]]) -> list[_Field]:
     used = set(_RESERVED) | set(_FIELDS)
     fields = []
     for description in descriptions:
@@ -151,7 +151,7 @@ def _first_of(names: tuple[str, ...]) -> Read:
 
 
 def _developer_value(key: int, base_type: object) -> Read:
-    definitions: Mapping[Any, Any] = FIT.BASE_TYPE_DEFINITIONS
+    definitions: Mapping[Any, Any] = base_types.BASE_TYPE_DEFINITIONS
     invalid = definitions.get(base_type, {}).get("invalid")
 
     def read(fields: Mapping[Any, Any]) -> Value:
