@@ -40,9 +40,9 @@ class Served:
     stopping: asyncio.Event
 
     @asynccontextmanager
-    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
-        """A connection of its own."""
-        options = [("grpc.use_local_subchannel_pool", 1)]
+    async def channel(self, *more: tuple[str, int]) -> AsyncIterator[grpc.aio.Channel]:
+        """A connection of its own, with more options of gRPC's."""
+        options = [("grpc.use_local_subchannel_pool", 1), *more]
         async with grpc.aio.insecure_channel(self.address, options=options) as channel:
             yield channel
 

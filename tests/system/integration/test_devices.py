@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 
 from mesh.runtime.clock import now
-from mesh.runtime.errors import DETAILS_KEY
 from mesh.runtime.ids import user_id
 from mesh.runtime.sql import Database
 from palestra.integration.v1 import device_service_pb2 as pb
@@ -23,6 +21,7 @@ from services.integration.devices.flow import DeviceFlow
 from services.integration.devices.rpc import DeviceRpc
 from services.integration.devices.rules import MOST_DEVICES, REMEMBER_DELETED
 from services.integration.devices.store import DeviceStore
+from tests.support.refusals import reason_of
 from tests.support.served import as_edge, served
 from tests.support.signing import Signer
 
@@ -82,14 +81,6 @@ async def stub(
 @pytest.fixture
 def person(stub: DeviceServiceAsyncStub, signer: Signer) -> Person:
     return Person(stub, signer)
-
-
-def reason_of(error: BaseException) -> str:
-    assert isinstance(error, grpc.aio.AioRpcError), error
-    sent = dict(cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ()))
-    info = error_details_pb2.ErrorInfo()
-    status_pb2.Status.FromString(sent[DETAILS_KEY]).details[0].Unpack(info)
-    return str(info.reason)
 
 
 async def test_what_was_registered_is_listed_and_after_deletion_is_not(person: Person) -> None:
