@@ -21,9 +21,9 @@ from services.integration.devices.flow import DeviceFlow
 from services.integration.devices.rpc import DeviceRpc
 from services.integration.devices.rules import MOST_DEVICES, REMEMBER_DELETED
 from services.integration.devices.store import DeviceStore
-from tests.support.refusals import reason_of
-from tests.support.served import as_edge, served
-from tests.support.signing import Signer
+from tests.support.grpc_errors import reason_of
+from tests.support.made_tokens import Signer
+from tests.support.served import as_edge, served, verifier_of
 
 if TYPE_CHECKING:
     from palestra.integration.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
@@ -70,7 +70,7 @@ async def stub(
     folder: Path, database: Database, signer: Signer
 ) -> AsyncIterator[DeviceServiceAsyncStub]:
     rpc = DeviceRpc(DeviceFlow(DeviceStore(database), now))
-    verifier = signer.verifier()
+    verifier = verifier_of(signer)
     async with (
         served(folder, "integration", [rpc], verifier, asyncio.Event()) as server,
         server.channel() as channel,
@@ -136,7 +136,8 @@ async def test_the_same_id_of_another_person_is_another_device(
 async def test_of_parallel_registrations_exactly_the_bound_succeeds(person: Person) -> None:
     tries = [person.register(f"request {number}") for number in range(MOST_DEVICES + 20)]
     answers = await asyncio.gather(*tries, return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    refused = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert len(refused) == 20
     assert [reason_of(error) for error in refused] == ["TOO_MANY_DEVICES"] * 20
     assert len(await person.devices()) == MOST_DEVICES
 

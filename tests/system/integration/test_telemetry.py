@@ -23,9 +23,9 @@ from services.integration.telemetry import rules
 from services.integration.telemetry.rules import Limits
 from tests.support.fake_device import DESCRIPTION, batch, opening
 from tests.support.fake_training import activity_of
-from tests.support.refusals import reason_of
+from tests.support.grpc_errors import reason_of
+from tests.support.made_tokens import Signer
 from tests.support.served import as_edge
-from tests.support.signing import Signer
 from tests.system.integration.line import LineUnderTest, line_under_test
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class Watch:
         line: LineUnderTest,
         signer: Signer,
         *,
-        lives_s: float = 900,
+        lives_s: int = 900,
         user: uuid.UUID | None = None,
         channel: grpc.aio.Channel | None = None,
     ) -> None:
         self.user = user or user_id(0)
         self.id = str(uuid.uuid4())
         self.session = f"users/{self.user}/sessions/{self.id}"
-        self._metadata = as_edge(signer.token(self.user, SCOPES, lives_s=lives_s))
+        self._metadata = as_edge(signer.token(self.user, SCOPES, lifetime_s=lives_s))
         self._stub = TelemetryServiceStub(channel or line.channel)
         self.stream: Stream = self._stub.StreamTelemetry(None, metadata=self._metadata)
 
@@ -417,7 +417,7 @@ async def test_a_stream_ends_resumably_after_its_token(
     line: LineUnderTest, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "AFTER_EXPIRY_S", 0.2)
-    watch = Watch(line, signer, lives_s=1.5)
+    watch = Watch(line, signer, lives_s=1)
     await watch.open()
     await watch.send(1)
     await watch.acknowledged(1)
@@ -434,8 +434,8 @@ async def test_a_token_that_does_not_fit_is_refused_and_the_stream_lives_on(
     tokens = {
         "TOKEN_OF_ANOTHER": signer.token(user_id(0), SCOPES),
         "SCOPE_MISSING": signer.token(watch.user, ["devices.read"]),
-        "TOKEN_EXPIRED": signer.token(watch.user, SCOPES, lives_s=-10),
-        "TOKEN_INVALID": Signer().token(watch.user, SCOPES),
+        "TOKEN_EXPIRED": signer.token(watch.user, SCOPES, lifetime_s=-10),
+        "TOKEN_INVALID": Signer("test").token(watch.user, SCOPES),
     }
     for reason, token in tokens.items():
         await watch.say(renew=pb.Renew(access_token=token))
