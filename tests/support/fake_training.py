@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from palestra.training.v1 import tracker_service_pb2 as pb
 from palestra.training.v1 import tracker_service_pb2_grpc
-from services.training.tracker.rules.errors import SessionRefusal
+from services.training.samples.rules.errors import SessionRefusal
 from services.training.tracker.rules.sessions import (
     BatchAction,
     OpenAction,

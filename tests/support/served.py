@@ -14,7 +14,8 @@ from mesh import catalog, policy
 from mesh.runtime.gate import Gate
 from mesh.runtime.proof import PEER_HEADER, PROOF_HEADER, Proof
 from mesh.runtime.server import Server, Servicer
-from mesh.runtime.tokens import Verifier
+from mesh.runtime.tokens import PublicKey, Verifier
+from tests.support.made_tokens import Signer
 
 SECRET = "the proof of these tests"
 Metadata = tuple[tuple[str, str], ...]
@@ -40,11 +41,20 @@ class Served:
     stopping: asyncio.Event
 
     @asynccontextmanager
-    async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
-        """A connection of its own."""
-        options = [("grpc.use_local_subchannel_pool", 1)]
+    async def channel(self, *more: tuple[str, int]) -> AsyncIterator[grpc.aio.Channel]:
+        """A connection of its own, with more options of gRPC's."""
+        options = [("grpc.use_local_subchannel_pool", 1), *more]
         async with grpc.aio.insecure_channel(self.address, options=options) as channel:
             yield channel
+
+
+def verifier_of(signer: Signer) -> Verifier:
+    """A verifier that knows the signer's key."""
+
+    async def keys() -> list[PublicKey]:
+        return [signer.public]
+
+    return Verifier(keys)
 
 
 @asynccontextmanager

@@ -210,10 +210,11 @@ class Feed:
 
     def _acknowledged(self, seq: int) -> None:
         freed = 0
-        for each in range(self._durable + 1, seq + 1):
+        # What was not sent from here cannot be durable, whatever an answer says.
+        for each in range(self._durable + 1, min(seq + 1, self._next_seq)):
             held = self._frames.pop(each, None)
             if held is None:
-                break  # nobody here sent it
+                break
             freed += held.size_bytes
             self._durable = each
         if freed:

@@ -198,6 +198,8 @@ class DeviceStream:
     # --- the device's silence ---
 
     def _watch(self, wait_s: float) -> None:
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
         loop = asyncio.get_running_loop()
         self._watch_timer = loop.call_later(wait_s, self._check_silence)
 
@@ -265,6 +267,7 @@ class DeviceStream:
         if refusal is not None:
             self._say(refusal)
             return
+        self._watch(self._flow.idle_s)
         self._session = f"{self._user.name}/sessions/{message.session}"
         self._epoch = message.epoch
         live = self._flow.live

@@ -285,7 +285,7 @@ class Line:
         if self.phase is Phase.CLOSING:
             self.phase = Phase.STREAMING
         if seq:
-            self.taken = max(self.durable, seq - 1)
+            self.taken = min(self.taken, max(self.durable, seq - 1))
 
     def over(self) -> None:
         """Nothing is taken any more."""

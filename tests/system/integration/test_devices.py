@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 
 from mesh.runtime.clock import now
-from mesh.runtime.errors import DETAILS_KEY
 from mesh.runtime.ids import user_id
 from mesh.runtime.sql import Database
 from palestra.integration.v1 import device_service_pb2 as pb
@@ -23,8 +21,9 @@ from services.integration.devices.flow import DeviceFlow
 from services.integration.devices.rpc import DeviceRpc
 from services.integration.devices.rules import MOST_DEVICES, REMEMBER_DELETED
 from services.integration.devices.store import DeviceStore
-from tests.support.served import as_edge, served
-from tests.support.signing import Signer
+from tests.support.grpc_errors import reason_of
+from tests.support.made_tokens import Signer
+from tests.support.served import as_edge, served, verifier_of
 
 if TYPE_CHECKING:
     from palestra.integration.v1.device_service_pb2_grpc import DeviceServiceAsyncStub
@@ -71,7 +70,7 @@ async def stub(
     folder: Path, database: Database, signer: Signer
 ) -> AsyncIterator[DeviceServiceAsyncStub]:
     rpc = DeviceRpc(DeviceFlow(DeviceStore(database), now))
-    verifier = signer.verifier()
+    verifier = verifier_of(signer)
     async with (
         served(folder, "integration", [rpc], verifier, asyncio.Event()) as server,
         server.channel() as channel,
@@ -82,14 +81,6 @@ async def stub(
 @pytest.fixture
 def person(stub: DeviceServiceAsyncStub, signer: Signer) -> Person:
     return Person(stub, signer)
-
-
-def reason_of(error: BaseException) -> str:
-    assert isinstance(error, grpc.aio.AioRpcError), error
-    sent = dict(cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ()))
-    info = error_details_pb2.ErrorInfo()
-    status_pb2.Status.FromString(sent[DETAILS_KEY]).details[0].Unpack(info)
-    return str(info.reason)
 
 
 async def test_what_was_registered_is_listed_and_after_deletion_is_not(person: Person) -> None:
@@ -145,7 +136,8 @@ async def test_the_same_id_of_another_person_is_another_device(
 async def test_of_parallel_registrations_exactly_the_bound_succeeds(person: Person) -> None:
     tries = [person.register(f"request {number}") for number in range(MOST_DEVICES + 20)]
     answers = await asyncio.gather(*tries, return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    refused = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert len(refused) == 20
     assert [reason_of(error) for error in refused] == ["TOO_MANY_DEVICES"] * 20
     assert len(await person.devices()) == MOST_DEVICES
 

@@ -11,8 +11,8 @@ import pytest
 
 from mesh.runtime.ids import user_id
 from tests.support.fake_device import Device
+from tests.support.made_tokens import Signer
 from tests.support.served import as_edge
-from tests.support.signing import Signer
 from tests.system.integration.line import LineUnderTest, line_under_test
 
 SESSIONS = 50
