@@ -119,8 +119,8 @@ def test_others_with_the_role_may() -> None:
     assert owner_check(USER, name, others=OTHERS_ROLE, others_role="coach") == name
     with pytest.raises(MeshError, match="NOT_OWNER"):
         owner_check(USER, name, others=OTHERS_ROLE, others_role="admin")
+    bare = replace(USER, roles=frozenset())
     with pytest.raises(MeshError, match="NOT_OWNER"):
-        bare = replace(USER, roles=frozenset())
         owner_check(bare, name, others=OTHERS_ROLE, others_role="coach")
 
 

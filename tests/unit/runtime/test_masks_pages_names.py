@@ -108,7 +108,16 @@ def test_a_name_gives_its_ids(user: uuid.UUID, device: uuid.UUID) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "users", "users/", "users/x", "devices/{}", "users/{}/", "users/{}/devices/{}", "/users/{}"],
+    [
+        "",
+        "users",
+        "users/",
+        "users/x",
+        "devices/{}",
+        "users/{}/",
+        "users/{}/devices/{}",
+        "/users/{}",
+    ],
 )
 def test_a_name_of_another_shape_is_refused_by_its_field(name: str) -> None:
     with pytest.raises(MeshError) as refused:
