@@ -25,6 +25,7 @@ from mesh.runtime.server import DeclarationError, Server, handlers_of
 from mesh.runtime.sql import Database
 from mesh.runtime.tokens import PublicKey, Verifier
 from palestra.identity.v1 import profile_service_pb2 as pb
+from palestra.identity.v1.profile_pb2 import Profile
 from palestra.training.v1 import activity_service_pb2 as activities
 from palestra.training.v1 import tracker_service_pb2 as tracker
 from tests.support import mesh_calls, standin_services
@@ -177,7 +178,11 @@ async def test_the_shorter_deadline_of_contract_and_client_holds(worker: Worker)
 async def test_an_error_of_another_service_keeps_its_secrets(worker: Worker) -> None:
     async def fail(request: Any, call: Call) -> Any:
         raise grpc.aio.AioRpcError(
-            grpc.StatusCode.PERMISSION_DENIED, grpc.aio.Metadata(), grpc.aio.Metadata(), "secret"
+            grpc.StatusCode.PERMISSION_DENIED,
+            grpc.aio.Metadata(),
+            grpc.aio.Metadata(),
+            "secret",
+            "secret",
         )
 
     worker.profiles.do = fail
@@ -216,8 +221,8 @@ async def test_an_unknown_method_is_refused_in_the_contracts_words(worker: Worke
 
 
 async def test_a_request_against_the_fields_rules_says_which(worker: Worker) -> None:
+    request = pb.GetProfileRequest(name="groups/1")
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        request = pb.GetProfileRequest(name="groups/1")
         await mesh_calls.call(worker.channel, GET, request, worker.headers())
     assert mesh_calls.refusal(refused.value) == "INVALID_ARGUMENT/INVALID_FIELD"
     assert "name" in mesh_calls.status_of(refused.value).message
@@ -294,9 +299,9 @@ async def test_an_audit_that_fails_does_not_unmask_a_refusal_nor_undo_an_answer(
     await server.start()
     async with mesh_calls.channel(f"unix:{folder}/s.sock") as channel:
         worker = Worker(channel, Profiles())
-        anothers = pb.UpdateProfileRequest(profile={"name": f"users/{uuid.uuid4()}"})
+        anothers = pb.UpdateProfileRequest(profile=Profile(name=f"users/{uuid.uuid4()}"))
         assert await worker.outcome(UPDATE, anothers) == "PERMISSION_DENIED/NOT_OWNER"
-        mine = pb.UpdateProfileRequest(profile={"name": "users/me"})
+        mine = pb.UpdateProfileRequest(profile=Profile(name="users/me"))
         assert await worker.outcome(UPDATE, mine) == "OK"
     await server.drain(0, 0)
     shutil.rmtree(folder)
@@ -310,7 +315,7 @@ def test_a_servicer_that_lacks_a_method_is_refused_at_start(tmp_path: Path) -> N
 
     (tmp_path / "proof").write_text("x")
     made = Gate("identity", Proof(tmp_path / "proof"), Verifier(_keys), None, {})
-    with pytest.raises(DeclarationError, match="Half lacks .*UpdateProfile"):
+    with pytest.raises(DeclarationError, match=r"Half lacks .*UpdateProfile"):
         handlers_of(Half(), made)
 
 
