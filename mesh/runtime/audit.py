@@ -9,11 +9,11 @@ from sqlalchemy import bindparam, insert
 
 from mesh.runtime import metrics
 from mesh.runtime.calls import Call
-from mesh.runtime.errors import Unavailable
 from mesh.runtime.ids import uuid7
 from mesh.runtime.sql import Database, Statement
 from mesh.runtime.tables import AUDIT
 
+LONGEST_RESOURCE = 256
 _log = structlog.get_logger(__name__)
 _RECORD = Statement(
     insert(AUDIT).values({name: bindparam(name) for name in AUDIT.c.keys()})  # noqa: SIM118
@@ -27,19 +27,24 @@ class Auditor:
         self._database = database
 
     async def record(self, call: Call, resource: str, outcome: str) -> None:
-        """Keeps one record. A failure is logged and counted: the change has happened already."""
+        """Keeps one record.
+
+        A failure, whatever it is, is logged and counted: the change has happened already, or
+        the refusal is on its way.
+        """
         values = {
             "id": uuid7(),
             "at": datetime.now(UTC),
             "method": call.method,
             "caller": call.caller,
             "actor": call.actor,
-            "resource": resource,
+            # As a refused request had it: of any length, with any character.
+            "resource": resource[:LONGEST_RESOURCE].replace("\0", "\N{REPLACEMENT CHARACTER}"),
             "outcome": outcome,
             "request_id": call.request_id,
         }
         try:
             await self._database.run(_RECORD, values)
-        except Unavailable:
+        except Exception as error:
             metrics.AUDIT_LOST.labels(call.method).inc()
-            _log.error("audit_record_lost", resource=resource, outcome=outcome)
+            _log.error("audit_record_lost", outcome=outcome, exc_info=error)

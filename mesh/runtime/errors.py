@@ -17,6 +17,11 @@ from google.rpc import error_details_pb2, status_pb2
 from mesh import policy
 from palestra.mesh.v1 import errors_pb2
 
+# Message and details travel in the trailer, of which gRPC takes 8 KiB.
+LONGEST_MESSAGE_BYTES = 600
+LONGEST_FIELD_BYTES = 100
+LONGEST_VIOLATION_BYTES = 160
+MOST_VIOLATIONS = 10
 DETAILS_KEY = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MESH = {
@@ -75,7 +80,7 @@ def status_of(
 
     `meanings` are those of the service's own domain, by reason.
     """
-    if isinstance(error, MeshError):
+    if isinstance(error, MeshError) and error.reason in _MESH:
         return _mesh_status(error)
     if isinstance(error, DomainError):
         meaning = meanings.get(error.reason) or _MESH.get(error.reason)
@@ -134,8 +139,11 @@ def _status(
     details.append(_pack(info))
     if violations:
         bad = error_details_pb2.BadRequest()
-        for field, why in violations:
-            bad.field_violations.add(field=field, description=why)
+        for field, why in violations[:MOST_VIOLATIONS]:
+            bad.field_violations.add(
+                field=_cut(field, LONGEST_FIELD_BYTES),
+                description=_cut(why, LONGEST_VIOLATION_BYTES),
+            )
         details.append(_pack(bad))
     if retry_after_s is not None:
         delay = duration_pb2.Duration()
@@ -143,7 +151,15 @@ def _status(
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     for locale, text in (("en", meaning.en), ("ru", meaning.ru)):
         details.append(_pack(error_details_pb2.LocalizedMessage(locale=locale, message=text)))
-    return status_pb2.Status(code=meaning.code, message=detail or meaning.en, details=details)
+    message = _cut(detail or meaning.en, LONGEST_MESSAGE_BYTES)
+    return status_pb2.Status(code=meaning.code, message=message, details=details)
+
+
+def _cut(text: str, longest_bytes: int) -> str:
+    packed = text.encode()
+    if len(packed) <= longest_bytes:
+        return text
+    return packed[: longest_bytes - 3].decode(errors="ignore") + "…"
 
 
 def _pack(message: error_details_pb2.ErrorInfo | object) -> any_pb2.Any:

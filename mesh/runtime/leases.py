@@ -15,6 +15,8 @@ import structlog
 
 HEARTBEAT_S = 0.5
 STEP_BACK_S = 0.05
+LONGEST_STEP_BACK_S = 0.25
+"""One worker alone takes forty leases within the ten seconds that recovery may last."""
 _log = structlog.get_logger(__name__)
 _TRY = "SELECT pg_try_advisory_lock(hashtextextended(current_schema() || ' ' || %s, 0))"
 
@@ -61,7 +63,7 @@ class Leases:
                 if name not in self._held and await _try(connection, name):
                     self._held[name] = asyncio.create_task(self._do(name))
                     # Who holds more steps back longer, so that workers share the rest.
-                    await asyncio.sleep(STEP_BACK_S * len(self._held))
+                    await asyncio.sleep(min(STEP_BACK_S * len(self._held), LONGEST_STEP_BACK_S))
             await connection.execute("SELECT 1")
             await asyncio.sleep(HEARTBEAT_S)
 

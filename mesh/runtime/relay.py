@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -92,21 +93,25 @@ class Relay:
         if not rows:
             return False
         oldest = f"{int((datetime.now(UTC) - KEEP).timestamp() * 1000)}-0"
-        # Not a transaction: the streams may live on several nodes.
-        pipeline = self._redis.pipeline(transaction=False)
+        by_stream: dict[str, list[bytes]] = {}
         for row in rows:
             event = self._event(row)
-            pipeline.xadd(
-                stream(self._service, partition_of(event.key)),
-                {"e": event.SerializeToString()},
-                minid=oldest,
-                approximate=True,
-            )
-        await pipeline.execute()
+            key = stream(self._service, partition_of(event.key))
+            by_stream.setdefault(key, []).append(event.SerializeToString())
+        await asyncio.gather(*(self._add(key, each, oldest) for key, each in by_stream.items()))
         positions = [row[0] for row in rows]
         since = min(row[1] for row in rows)  # type: ignore[type-var]
         await connection.execute(_PUBLISHED, (positions, since), binary=True)
         return len(rows) == BATCH
+
+    async def _add(self, key: str, events: Sequence[bytes], oldest: str) -> None:
+        # All or none, stream by stream, for they may live on several nodes: were a later
+        # version of a key added and an earlier one refused, no consumer would ever take
+        # the earlier one again.
+        pipeline = self._redis.pipeline(transaction=True)
+        for event in events:
+            pipeline.xadd(key, {"e": event}, minid=oldest, approximate=True)
+        await pipeline.execute()
 
     def _event(self, row: tuple[object, ...]) -> Event:
         _, occurred_at, id_, type_, key, version, actor, cause, traceparent, payload = row

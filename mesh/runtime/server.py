@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
 import grpc
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from mesh import policy
+from mesh.runtime import errors
 from mesh.runtime.gate import Gate
 
 MOST_CALLS = 20_000
@@ -76,7 +77,7 @@ def _check_request_type(
 def _handler(method: policy.Method, run: Any, gate: Gate) -> Any:
     descriptor = method.descriptor
     codec: dict[str, Any] = {
-        "request_deserializer": message_factory.GetMessageClass(descriptor.input_type).FromString,
+        "request_deserializer": _parser(message_factory.GetMessageClass(descriptor.input_type)),
         "response_serializer": _serialise,
     }
     if descriptor.client_streaming and descriptor.server_streaming:
@@ -86,6 +87,17 @@ def _handler(method: policy.Method, run: Any, gate: Gate) -> Any:
     if descriptor.server_streaming:
         return grpc.unary_stream_rpc_method_handler(gate.streaming(method, run), **codec)
     return grpc.unary_unary_rpc_method_handler(gate.unary(method, run), **codec)
+
+
+def _parser(kind: type[Message]) -> Callable[[bytes], Message | None]:
+    def parse(packed: bytes) -> Message | None:
+        try:
+            return kind.FromString(packed)
+        except DecodeError:
+            # gRPC would answer in its own words; the gate refuses it in the contract's.
+            return None
+
+    return parse
 
 
 def _serialise(response: Message | bytes) -> bytes:
@@ -99,6 +111,18 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in 
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         return self._handlers.get(handler_call_details.method)
+
+
+class _Unknown(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in the stubs only
+    """Asked last: what no other handler knows is refused as every other error is."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:  # noqa: ARG002
+        return grpc.stream_stream_rpc_method_handler(_refuse_unknown)
+
+
+async def _refuse_unknown(_requests: Any, context: Any) -> None:
+    status, _ = errors.status_of(errors.MeshError("METHOD_UNKNOWN"), {})
+    await errors.abort(context, status)
 
 
 class Server:
@@ -124,6 +148,7 @@ class Server:
         self._server.add_generic_rpc_handlers((_Handlers(handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+        self._server.add_generic_rpc_handlers((_Unknown(),))
 
     async def start(self) -> None:
         """Binds, serves, and says so.

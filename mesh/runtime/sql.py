@@ -17,7 +17,7 @@ from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.elements import ClauseElement
 
-from mesh.runtime.errors import Unavailable
+from mesh.runtime.errors import MeshError, Unavailable
 
 _DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 Row = tuple[Any, ...]
@@ -75,8 +75,8 @@ class Session:
                 statement.parameters(values),
                 binary=True,
             )
-        except psycopg.errors.IntegrityError as error:
-            raise Conflict(error.diag.constraint_name or "") from error
+        except psycopg.DatabaseError as error:
+            raise _meaning(error) from error
 
     async def row(self, statement: Statement, values: Mapping[str, Any]) -> Row | None:
         """The first row, None where there is none."""
@@ -93,10 +93,22 @@ class Session:
     async def run_many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> None:
         """Runs a change once for each set of values, in one round trip."""
         async with self._connection.cursor() as cursor:
-            await cursor.executemany(
-                statement.text,
-                [statement.parameters(each) for each in values],
-            )
+            try:
+                await cursor.executemany(
+                    statement.text,
+                    [statement.parameters(each) for each in values],
+                )
+            except psycopg.DatabaseError as error:
+                raise _meaning(error) from error
+
+
+def _meaning(error: psycopg.DatabaseError) -> Exception:
+    """What a driver's error means to a store; itself where it means nothing to anyone."""
+    if isinstance(error, psycopg.errors.IntegrityError):
+        return Conflict(error.diag.constraint_name or "")
+    if isinstance(error, psycopg.DataError) and error.sqlstate is None and "NUL" in str(error):
+        return MeshError("INVALID_FIELD", "a text holds the character U+0000")
+    return error
 
 
 class Database:

@@ -7,6 +7,7 @@ again, at most once a second.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 import warnings
@@ -33,6 +34,16 @@ LONGEST_TOKEN = 8192
 MOST_CACHED = 20_000
 REREAD_EVERY_S = 1.0
 LEEWAY_S = 5
+# What reading a stranger's header and claims can end in.
+_NOT_A_TOKEN = (
+    JoseError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 # RFC 9864 would call it Ed25519; Envoy knows the older name only.
 warnings.filterwarnings("ignore", "EdDSA is deprecated", SecurityWarning)
 
@@ -87,6 +98,7 @@ class Verifier:
         self._clock = clock
         self._keys: dict[str, OKPKey] = {}
         self._read_at = -REREAD_EVERY_S
+        self._reading = asyncio.Lock()
         self._users: OrderedDict[str, User] = OrderedDict()
 
     async def verify(self, token: str) -> User:
@@ -113,7 +125,7 @@ class Verifier:
             key = await self._key(token)
             decoded = jwt.decode(token, key, algorithms=[ALGORITHM])
             return self._user(decoded.claims)
-        except (JoseError, ValueError, KeyError, TypeError) as error:
+        except _NOT_A_TOKEN as error:
             raise MeshError("TOKEN_INVALID") from error
 
     async def _key(self, token: str) -> OKPKey:
@@ -122,7 +134,10 @@ class Verifier:
             raise ValueError("the algorithm is not EdDSA")
         key_id = header["kid"]
         if key_id not in self._keys:
-            await self._read_keys()
+            # Whoever comes meanwhile waits for the same answer.
+            async with self._reading:
+                if key_id not in self._keys:
+                    await self._read_keys()
         return self._keys[key_id]
 
     async def _read_keys(self) -> None:

@@ -7,6 +7,7 @@ that come without one; everything else costs a string comparison.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -17,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from mesh.runtime.settings import Settings
 
+_SHAPE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _propagator = TraceContextTextMapPropagator()
 _tracer: trace.Tracer | None = None
 _ratio = 0.0
@@ -46,8 +48,8 @@ def new_traceparent(*, sampled: bool) -> str:
 
 
 def incoming(traceparent: str) -> str:
-    """The context to go on with: the incoming one, or a fresh one."""
-    if traceparent:
+    """The context to go on with: the incoming one, or a fresh one where that is none."""
+    if _SHAPE.fullmatch(traceparent):
         return traceparent
     return new_traceparent(sampled=_tracer is not None and random.random() < _ratio)
 

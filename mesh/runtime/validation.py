@@ -11,12 +11,14 @@ MOST_VIOLATIONS = 20
 _validator = Validator()
 
 
-def check(message: Message) -> None:
-    """Checks a message against its protovalidate rules.
+def check(message: Message | None) -> None:
+    """Checks a message against its protovalidate rules; None is one that cannot be read.
 
     Raises:
         MeshError: INVALID_FIELD, with every violation by the field's path.
     """
+    if message is None:
+        raise MeshError("INVALID_FIELD", "the message is not of the method's type")
     try:
         _validator.validate(message)
     except ValidationError as error:

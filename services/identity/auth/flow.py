@@ -55,7 +55,7 @@ class AuthFlow:
         account = NewAccount(
             user_id=new_user_id(self.region),
             email=address,
-            email_key=address.casefold(),
+            email_key=_email_key(address),
             password_hash=await self.passwords.hash(password),
             display_name=name,
         )
@@ -81,7 +81,7 @@ class AuthFlow:
         Raises:
             CredentialsWrong: whether or not there is such an account, after the same time.
         """
-        account = await self.store.account(email.strip().casefold())
+        account = await self.store.account(_email_key(email))
         matches = await self.passwords.verify(account.password_hash if account else None, password)
         if account is None or not matches:
             raise rules.CredentialsWrong
@@ -138,6 +138,14 @@ class AuthFlow:
             self.access_token_s,
         )
         return SignedIn(session.user_id, access_token, token.text, self.access_token_s)
+
+
+def _email_key(email: str) -> str:
+    """The address as it is compared: however it was typed, the same as at sign-up."""
+    try:
+        return _address(email).casefold()
+    except rules.EmailInvalid:
+        return email.strip().casefold()
 
 
 def _address(email: str) -> str:

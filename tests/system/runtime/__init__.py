@@ -1,0 +1,1 @@
+"""mesh.runtime and identity on the real PostgreSQL and Redis."""
