@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import chaos
+from tests.support.athletes import Club, club
 from tests.support.whole_stack import WholeStack, whole_stack
 
 
@@ -15,6 +16,13 @@ def stack() -> Iterator[WholeStack]:
     """Three workers of training, one of everything else."""
     with whole_stack({"training": 3}) as running:
         yield running
+
+
+@pytest.fixture
+def athletes(stack: WholeStack) -> Iterator[Club]:
+    """Signs athletes up for one test."""
+    with club(stack) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.athletes import Club
 from tests.support.chaos import RECOVERY_S, TARGETS, Round
 from tests.support.whole_stack import WholeStack
 
@@ -15,7 +16,7 @@ KILLS = 20
 WATCHES = 10
 
 
-def _assert_whole(done: Round, stack: WholeStack) -> None:
+def _assert_whole(done: Round) -> None:
     print(done.figures())
     try:
         assert done.sent, "nothing was sent"
@@ -23,9 +24,9 @@ def _assert_whole(done: Round, stack: WholeStack) -> None:
         assert asyncio.run(done.lost_or_twice()) == []
         assert done.events_lost_or_twice() == []
         assert max(kill.use_s for kill in done.kills) < RECOVERY_S
-        assert_fsync_is_on(stack)
+        assert_fsync_is_on(done.stack)
     except AssertionError as error:
-        error.add_note(stack.logs())
+        error.add_note(done.stack.logs())
         raise
 
 
@@ -43,27 +44,25 @@ def assert_fsync_is_on(stack: WholeStack) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_one_kill_of_each_kind_loses_nothing(
-    stack: WholeStack, seed: int, tmp_path: Path
-) -> None:
+def test_one_kill_of_each_kind_loses_nothing(athletes: Club, seed: int, tmp_path: Path) -> None:
     print(f"\nCHAOS_SEED={seed}")
     rng = random.Random(f"{seed} short")
     targets = list(TARGETS)
     rng.shuffle(targets)
-    done = Round(stack, rng, tmp_path)
+    done = Round(athletes, rng, tmp_path)
     done.run(5, targets)
     assert {kill.process.split("-")[0] for kill in done.kills} == set(TARGETS)
-    _assert_whole(done, stack)
+    _assert_whole(done)
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("target", TARGETS)
 def test_kills_of_one_kind_lose_nothing(
-    stack: WholeStack, seed: int, tmp_path: Path, target: str
+    athletes: Club, seed: int, tmp_path: Path, target: str
 ) -> None:
     print(f"\nCHAOS_SEED={seed}")
-    done = Round(stack, random.Random(f"{seed} {target}"), tmp_path)
+    done = Round(athletes, random.Random(f"{seed} {target}"), tmp_path)
     done.run(WATCHES, [target] * KILLS)
     assert len(done.kills) == KILLS
-    _assert_whole(done, stack)
+    _assert_whole(done)

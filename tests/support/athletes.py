@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,22 +49,40 @@ class Athlete:
         return SignedIn(Palestra(self.stack.target, store=store).signin)
 
 
-def register(stack: WholeStack, name: str = "Vera") -> Athlete:
-    """A new athlete, whose token the edge takes."""
-    email = f"{secrets.token_hex(8)}@example.com"
-    rest = httpx.Client(base_url=stack.rest_url, timeout=PATIENCE_S)
-    answer = rest.post(
-        "/v1/auth:register",
-        json={"email": email, "password": secrets.token_urlsafe(12), "displayName": name},
-    )
-    assert answer.status_code == httpx.codes.OK, answer.text
-    told = answer.json()
-    rest.headers["authorization"] = f"Bearer {told['accessToken']}"
-    # The edge hears of a new stack's keys within moments.
-    until(
-        lambda: rest.get("/v1/users/me").status_code == httpx.codes.OK,
-        PATIENCE_S,
-        "the edge takes a new token",
-    )
-    user = rest.get("/v1/users/me").json()["profile"]["name"]
-    return Athlete(stack, email, user, told["accessToken"], told["refreshToken"], rest)
+@dataclass(frozen=True, slots=True)
+class Club:
+    """Signs athletes up, and closes their connections at the end."""
+
+    stack: WholeStack
+    open: ExitStack = field(repr=False)
+
+    def register(self, name: str = "Vera") -> Athlete:
+        """A new athlete, whose token the edge takes."""
+        email = f"{secrets.token_hex(8)}@example.com"
+        rest = self.open.enter_context(self.anonymous())
+        answer = rest.post(
+            "/v1/auth:register",
+            json={"email": email, "password": secrets.token_urlsafe(12), "displayName": name},
+        )
+        assert answer.status_code == httpx.codes.OK, answer.text
+        told = answer.json()
+        rest.headers["authorization"] = f"Bearer {told['accessToken']}"
+        # The edge hears of a new stack's keys within moments.
+        until(
+            lambda: rest.get("/v1/users/me").status_code == httpx.codes.OK,
+            PATIENCE_S,
+            "the edge takes a new token",
+        )
+        user = rest.get("/v1/users/me").json()["profile"]["name"]
+        return Athlete(self.stack, email, user, told["accessToken"], told["refreshToken"], rest)
+
+    def anonymous(self) -> httpx.Client:
+        """REST for somebody who is not signed in; the caller closes it."""
+        return httpx.Client(base_url=self.stack.rest_url, timeout=PATIENCE_S)
+
+
+@contextmanager
+def club(stack: WholeStack) -> Iterator[Club]:
+    """Athletes for as long as the block lasts."""
+    with ExitStack() as opened:
+        yield Club(stack, opened)

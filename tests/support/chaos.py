@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.athletes import Athlete, register
+from tests.support.athletes import Athlete, Club
 from tests.support.local_stack import until
 from tests.support.watches import Sent, Watch
 from tests.support.whole_stack import WholeStack
@@ -51,16 +51,21 @@ class Kill:
 class Round:
     """Watches that stream while processes die."""
 
-    stack: WholeStack
+    club: Club
     rng: random.Random
     folder: Path
     athletes: list[Athlete] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
 
+    @property
+    def stack(self) -> WholeStack:
+        """Where it happens."""
+        return self.club.stack
+
     def run(self, watches: int, targets: Sequence[str]) -> None:
         """Streams, kills one process per target, lets the watches end their workouts."""
-        self.athletes = [register(self.stack) for _ in range(watches)]
+        self.athletes = [self.club.register() for _ in range(watches)]
         asyncio.run(self._run(targets))
 
     async def _run(self, targets: Sequence[str]) -> None:
@@ -135,9 +140,7 @@ class Round:
                 for key in bus.scan_iter("events:training:*")
                 for group in bus.xinfo_groups(key)
             ]
-        return waiting == 0 and all(
-            group["pending"] == 0 and group["lag"] == 0 for group in groups
-        )
+        return waiting == 0 and all(group["pending"] == 0 and group["lag"] == 0 for group in groups)
 
     def events_lost_or_twice(self) -> list[str]:
         """Where an activity was told otherwise than once, or counts otherwise than once."""

@@ -54,9 +54,7 @@ def ledger(path: Path, described: telemetry_pb2.SessionDescription) -> Samples:
     return Samples(names, tuple(rows))
 
 
-def of_rest(
-    document: Mapping[str, Any], described: telemetry_pb2.SessionDescription
-) -> Samples:
+def of_rest(document: Mapping[str, Any], described: telemetry_pb2.SessionDescription) -> Samples:
     """The JSON of DownloadActivityStreams at resolution 0."""
     start_ms = described.start_time.ToMilliseconds()
     times = [start_ms + each for each in document["timeMs"]]

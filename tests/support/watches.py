@@ -12,6 +12,7 @@ from pathlib import Path
 from palestra.training.v1 import activity_service_pb2, activity_service_pb2_grpc, telemetry_pb2
 from palestra_client import open_channel
 from palestra_watch import state
+from palestra_watch.batches import Limits
 from palestra_watch.companion import Companion, Settings, Status
 from palestra_watch.ledger import Ledger
 from palestra_watch.recording import Recording
@@ -23,6 +24,19 @@ from tests.support import ledgers
 from tests.support.athletes import Athlete
 
 PATIENCE_S = 60.0
+_SMALL = 2
+
+
+class Crowded(Speed):
+    """As fast as acknowledged, in small batches: the window is full all the time."""
+
+    def limits(self, max_batch_samples: int) -> Limits:
+        """A sample or two, whatever the server would take."""
+        return Limits(_SMALL)
+
+
+AT_ONCE = Speed(0)
+SPEEDS = (Speed(60), Speed(300), AT_ONCE, Crowded(0), Crowded(0), Crowded(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,7 @@ class Watch:
     status: Status = field(default_factory=Status)
     workouts: int = 0
 
-    async def send(self, recording: Recording, speed: float = 0.0) -> Sent:
+    async def send(self, recording: Recording, speed: Speed = AT_ONCE) -> Sent:
         """Sends a workout until the server has it, or the patience ends."""
         self.workouts += 1
         home = self.folder / f"{self.workouts}"
@@ -88,7 +102,7 @@ class Watch:
                 identity = state.begin(spool, recording, "test")
                 described = identity.described()
                 ledger = Ledger(home / "ledger.jsonl", identity.session, described)
-                settings = Settings(Speed(speed), self.patience_s, self.rng, self._show)
+                settings = Settings(speed, self.patience_s, self.rng, self._show)
                 tokens = self.athlete.signed_in()
                 companion = Companion(channel, tokens, recording, spool, settings, ledger)
                 report = await companion.run()
@@ -109,5 +123,5 @@ class Watch:
             recording = await asyncio.to_thread(
                 simulate, sport, self.rng.randint(30, 600), self.rng.getrandbits(30), begun_ms
             )
-            sent.append(await self.send(recording, self.rng.choice([0, 60, 300])))
+            sent.append(await self.send(recording, self.rng.choice(SPEEDS)))
         return sent

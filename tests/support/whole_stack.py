@@ -98,9 +98,7 @@ class WholeStack:
     def database(self, role: str = ADMIN) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection to PostgreSQL as one of its roles."""
         password = self._passwords("postgres")[role]
-        return psycopg.connect(
-            provision.url(self.places.postgres, role, password), autocommit=True
-        )
+        return psycopg.connect(provision.url(self.places.postgres, role, password), autocommit=True)
 
     def redis(self, user: str = ADMIN) -> redis.Redis:
         """A connection to Redis as one of its users."""
