@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from mesh.runtime import Host, Job, Parts, Service
 from mesh.runtime.clock import now
-from palestra.training.v1.tracker_service_pb2_grpc import TrackerServiceStub
 from services.integration.devices.flow import DeviceFlow
 from services.integration.devices.rpc import DeviceRpc
 from services.integration.devices.store import DeviceStore
 from services.integration.telemetry.flow import TelemetryFlow
 from services.integration.telemetry.rpc import TelemetryRpc
 from services.integration.telemetry.rules import Limits
-from services.integration.telemetry.shards import Shards, ShardSettings
+from services.integration.telemetry.shards import Shards, ShardSettings, to_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,8 @@ def compose(host: Host) -> Parts:
     """Joins integration's capabilities."""
     own: IntegrationSettings = host.own
     devices = DeviceFlow(DeviceStore(host.database), now)
-    tracker = TrackerServiceStub(host.mesh.for_stubs())
     shards = Shards(
-        lambda: tracker.IngestTelemetry(None),
+        to_training(host.mesh),
         ShardSettings(own.shards, own.stream_age_s, own.held_mib << 20),
     )
     telemetry = TelemetryFlow(

@@ -52,7 +52,11 @@ def of_workers(service: str) -> Cluster:
         circuit_breakers=_breakers(),
         health_checks=[_health_check()],
         # Without healthy workers the answer is UNAVAILABLE at once, not a guess.
-        common_lb_config=ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0)),
+        # And a worker that turns healthy serves at once: by default Envoy gathers such
+        # news for a second, in which callers of a restarted worker are refused.
+        common_lb_config=ClusterCommonLbConfig(
+            healthy_panic_threshold=Percent(value=0), update_merge_window=seconds(0)
+        ),
         # Whoever is taken from endpoints.json gets no more calls, however healthy.
         ignore_health_on_host_removal=True,
     )

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Final
 import grpc
 import structlog
 
+from mesh.runtime.channel import MeshChannel
 from palestra.training.v1 import telemetry_pb2
 from palestra.training.v1 import tracker_service_pb2 as pb
+from palestra.training.v1.tracker_service_pb2_grpc import TrackerServiceStub
 from services.integration.telemetry.feed import Feed, Listener
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ LONGEST_WAIT_S: Final = 2.0
 HANDOVER_S: Final = 5.0
 """For the last answers of a stream that is given up on purpose."""
 _log = structlog.get_logger(__name__)
+
+
+def to_training(mesh: MeshChannel) -> Callable[[], Stream]:
+    """Opens a stream to whichever worker of training the mesh chooses."""
+    stub = TrackerServiceStub(mesh.for_stubs())
+    return lambda: stub.IngestTelemetry(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class TrackerFlow:
                 row = stored.row if stored else None
                 decision = sessions.decide_open(row, epoch, fingerprint)
                 if decision.action is OpenAction.FINISHED:
-                    return [Finished(self.clock())]
+                    return [Opened(decision.resume_from_seq), Finished(self.clock())]
                 if await self._apply(decision, session, epoch, opening, fingerprint, row):
                     return [Opened(decision.resume_from_seq)]
         except SessionRefusal as refusal:
