@@ -8,6 +8,8 @@ bin := .venv/bin
 python := $(bin)/python
 # What `make protos-breaking` compares the contract with.
 AGAINST ?= main
+# Two processes of tests, a file each: they mostly wait, for servers of their own.
+parallel := -n 2 --dist loadfile
 # Passed on to pytest: make test ARGS="-k watch -x"
 ARGS ?=
 
@@ -37,10 +39,10 @@ format: setup ## Format the code and mend what can be mended without thought
 	$(bin)/ruff check --fix
 
 test: setup ## Run the tests, all but the slow ones
-	@exec $(python) -m pytest -m "not slow and not chaos" $(ARGS)
+	@exec $(python) -m pytest $(parallel) -m "not slow and not chaos" $(ARGS)
 
 test-full: setup ## Run all tests but the chaos ones
-	@exec $(python) -m pytest -m "not chaos" $(ARGS)
+	@exec $(python) -m pytest $(parallel) -m "not chaos" $(ARGS)
 
 chaos: setup ## Kill every kind of process at random instants and count what is lost
 	@exec $(python) -m pytest -m chaos -s $(ARGS)
