@@ -1,0 +1,197 @@
+"""Migrations by many at once, partitions, audit records, leases."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from mesh.runtime import migrate, relay
+from mesh.runtime.audit import LONGEST_RESOURCE, Auditor
+from mesh.runtime.calls import Call
+from mesh.runtime.errors import MeshError
+from mesh.runtime.leases import Leases
+from mesh.runtime.sql import Conflict, Statement
+from mesh.runtime.tables import AUDIT, INBOX
+from sqlalchemy import bindparam, insert, select
+from tests.support.stores import Stores
+from tests.support.told_counters import Bus, running, until
+
+_MIGRATE = """
+import sys
+from pathlib import Path
+from mesh.runtime.migrate import migrate
+print(migrate(sys.argv[1], Path("services/identity/migrations")))
+"""
+
+
+def test_eight_processes_migrate_at_once_and_one_of_them_does_it(stores: Stores) -> None:
+    url = stores.database_url("identity")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _MIGRATE, url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    ended = [(process, *process.communicate(timeout=60)) for process in processes]
+    assert [process.returncode for process, _, _ in ended] == [0] * 8, [each[2] for each in ended]
+    with psycopg.connect(url) as connection:
+        for table in ("outbox", "inbox", "dead_letters", "audit_records", "accounts", "sessions"):
+            found = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+            assert found != (None,), table
+    assert migrate.migrate(url, None) is False
+
+
+async def partitions(connection: relay.Connection) -> list[str]:
+    rows = await connection.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits "
+        "WHERE inhparent = 'outbox'::regclass ORDER BY 1"
+    )
+    return [str(name) for (name,) in await rows.fetchall()]
+
+
+async def test_partitions_are_made_ahead_and_dropped_when_all_was_published(bus: Bus) -> None:
+    now = datetime.now(UTC)
+    old = now - timedelta(hours=30)
+    async with await psycopg.AsyncConnection.connect(
+        bus.stores.database_url("identity"), autocommit=True
+    ) as connection:
+        made = await partitions(connection)
+        assert len(made) == relay.AHEAD_H + 2
+        await relay.make_partitions(connection, now)
+        assert await partitions(connection) == made
+        await relay.make_partitions(connection, old)
+        await connection.execute(
+            "INSERT INTO outbox (occurred_at, id, type, key, key_version, actor, cause, "
+            "traceparent, payload) VALUES (%s, uuidv7(), 't', 'k', 1, '', '', '', '')",
+            (old,),
+        )
+        await relay.drop_partitions(connection, now)
+        # The one whose event still waits stays, whatever its age.
+        waiting = f"outbox_{old:%Y%m%d%H}"
+        assert await partitions(connection) == [waiting, *made]
+        await connection.execute("UPDATE outbox SET published_at = now()")
+        await relay.drop_partitions(connection, now)
+        assert await partitions(connection) == made
+        await relay.drop_partitions(connection, now + timedelta(hours=24))
+        assert await partitions(connection) == made[1:]
+
+
+async def test_two_processes_make_partitions_at_the_same_instant(bus: Bus) -> None:
+    url = bus.stores.database_url("identity")
+    later = datetime.now(UTC) + timedelta(hours=100)
+
+    async def make() -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await relay.make_partitions(connection, later)
+
+    await asyncio.gather(*(make() for _ in range(8)))
+
+
+_RECORDS = Statement(
+    select(AUDIT.c.method, AUDIT.c.actor, AUDIT.c.resource, AUDIT.c.outcome, AUDIT.c.request_id)
+)
+
+
+async def test_an_audit_record_says_who_did_what_and_how_it_ended(bus: Bus) -> None:
+    call = Call(method="/x.Y/Z", caller="edge", request_id="r-1")
+    await Auditor(bus.publisher).record(call, "users/1", "OK")
+    assert await bus.publisher.rows(_RECORDS, {}) == [
+        ("/x.Y/Z", "services/edge", "users/1", "OK", "r-1")
+    ]
+
+
+async def test_what_a_refused_request_named_is_kept_whatever_it_was(bus: Bus) -> None:
+    call = Call(method="/x.Y/Z", caller="edge")
+    await Auditor(bus.publisher).record(call, "users/\0" + "x" * 100_000, "NOT_OWNER")
+    ((_, _, resource, _, _),) = await bus.publisher.rows(_RECORDS, {})
+    assert len(resource) == LONGEST_RESOURCE
+    assert resource.startswith("users/\N{REPLACEMENT CHARACTER}x")
+
+
+_REMEMBER = Statement(
+    insert(INBOX).values(handler="h", key=bindparam("key"), key_version=bindparam("key_version"))
+)
+
+
+async def test_a_broken_constraint_is_a_conflict_one_by_one_and_many_at_once(bus: Bus) -> None:
+    row = {"key": "k", "key_version": 1}
+    await bus.publisher.run(_REMEMBER, row)
+    with pytest.raises(Conflict, match="inbox_pkey"):
+        await bus.publisher.run(_REMEMBER, row)
+    async with bus.publisher.session() as session:
+        with pytest.raises(Conflict, match="inbox_pkey"):
+            await session.run_many(_REMEMBER, [row, row])
+
+
+async def test_a_text_that_no_database_takes_is_the_requests_fault(bus: Bus) -> None:
+    with pytest.raises(MeshError) as refused:
+        await bus.publisher.run(_REMEMBER, {"key": "a\0b", "key_version": 1})
+    assert refused.value.reason == "INVALID_FIELD"
+
+
+class Worker:
+    """Seeks a lease, and notes when it works under it."""
+
+    def __init__(self, url: str, name: str, at_work: list[str]) -> None:
+        self._name, self._at_work = name, at_work
+        self.leases = Leases(url)
+        self.leases.add("the job", self._work)
+
+    async def _work(self) -> None:
+        self._at_work.append(self._name)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self._at_work.remove(self._name)
+
+
+async def test_a_lease_moves_when_its_holder_dies_and_never_has_two(bus: Bus) -> None:
+    url = bus.stores.database_url("identity")
+    at_work: list[str] = []
+    async with running(Worker(url, "first", at_work).leases.run) as first:
+        await until(lambda: _is(at_work, ["first"]))
+        async with running(Worker(url, "second", at_work).leases.run):
+            await asyncio.sleep(1.2)
+            assert at_work == ["first"]
+            first.cancel()
+            await until(lambda: _is(at_work, ["second"]), 3)
+
+
+async def test_a_lease_whose_connection_breaks_is_sought_anew(bus: Bus) -> None:
+    url = bus.stores.database_url("identity")
+    at_work: list[str] = []
+    worker = Worker(url, "only", at_work)
+    async with running(worker.leases.run):
+        await until(lambda: _is(at_work, ["only"]))
+        bus.stores.restart("postgres")
+        await until(lambda: _is(at_work, []), 3)
+        assert not worker.leases.held
+        await until(lambda: _is(at_work, ["only"]), 5)
+
+
+async def test_one_worker_takes_many_leases_within_seconds(bus: Bus) -> None:
+    leases = Leases(bus.stores.database_url("identity"))
+
+    async def work() -> None:
+        await asyncio.sleep(3600)
+
+    for number in range(24):
+        leases.add(f"lease {number}", work)
+    async with running(leases.run):
+        await until(lambda: _holds(leases, 24), 8)
+
+
+async def _is(found: list[str], wanted: list[str]) -> bool:
+    return found == wanted
+
+
+async def _holds(leases: Leases, count: int) -> bool:
+    return len(leases.held) == count
