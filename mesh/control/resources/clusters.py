@@ -35,6 +35,9 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 CONNECT_S = 1.0
 HEALTH_INTERVAL_S = 0.25
 HEALTH_TIMEOUT_S = 1.0
+# What says NOT_SERVING gets nothing from then on, and what died is taken from
+# endpoints.json; a process that was merely slow to answer once is neither.
+SILENT_TIMES = 3
 # Envoy's default of 3 retries at once was the main cause of failed requests
 # when a worker restarted under load.
 MAX_RETRIES = 1_000
@@ -101,7 +104,7 @@ def _health_check() -> HealthCheck:
         interval=often,
         # A cluster that was never used is otherwise asked once a minute.
         no_traffic_interval=often,
-        unhealthy_threshold=1,
+        unhealthy_threshold=SILENT_TIMES,
         healthy_threshold=1,
         grpc_health_check=HealthCheckGrpcHealthCheck(),
     )

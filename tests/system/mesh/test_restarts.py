@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -92,6 +93,19 @@ def test_the_node_proxy_comes_back_with_everything(mesh: MeshStack, user: httpx.
     until(lambda: answers(mesh), "the node proxy to serve again")
     assert time.monotonic() - before < 5
     assert seen(user.get("/v1/users/me"))["x-palestra-mesh-proof"]
+
+
+def test_a_worker_that_is_slow_for_a_moment_is_not_taken_for_dead(
+    mesh: MeshStack, user: httpx.Client
+) -> None:
+    """As on a machine with more to do than it can: one health check comes too late."""
+    worker = mesh.processes["identity-0"]
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(1.0 + 2 * 0.25 + 0.1)
+    finally:
+        worker.send_signal(signal.SIGCONT)
+    assert user.get("/v1/users/me").status_code == 200
 
 
 def test_two_edges_on_one_port_collide_and_say_so(mesh: MeshStack) -> None:
