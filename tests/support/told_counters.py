@@ -87,7 +87,7 @@ class Bus:
                 table = "counters" if service == PUBLISHER else "effects"
                 key = "text PRIMARY KEY" if service == PUBLISHER else "text"
                 await connection.execute(
-                    f"CREATE TABLE {table} (key {key}, version bigint NOT NULL)"  # noqa: S608
+                    f"CREATE TABLE {table} (key {key}, version bigint NOT NULL)"
                 )
         await self.publisher.open()
         await self.consumer.open()

@@ -82,9 +82,7 @@ async def _run_on(run: LiveRun) -> list[float]:
     """Runs for some seconds; the instants at which each was sent."""
     sent = []
     for second in range(SECONDS):
-        sent.append(
-            await run.second(120 + second, 2.5 + second / 10, 55.75 + second / 1e4, 37.61)
-        )
+        sent.append(await run.second(120 + second, 2.5 + second / 10, 55.75 + second / 1e4, 37.61))
         await asyncio.sleep(0.25)
     return sent
 

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from mesh.runtime import bus as runtime_bus
 from mesh.runtime import relay
@@ -14,7 +15,6 @@ from mesh.runtime.errors import Unavailable
 from mesh.runtime.sql import Session, Statement
 from mesh.runtime.tables import DEAD_LETTERS, OUTBOX
 from palestra.mesh.v1.event_pb2 import Event
-from sqlalchemy import select
 from tests.support.told_counters import (
     COUNT,
     PUBLISHER,
@@ -193,9 +193,7 @@ async def test_a_message_given_up_parks_its_key_visibly(bus: Bus) -> None:
         await until(lambda: _buried(bus, 3))
         await until(lambda: _all_read(bus))
     assert await bus.effects() == [(key(2), 1)]
-    assert await bus.consumer.rows(_DEAD, {}) == [
-        (key(1), version, True) for version in (1, 2, 3)
-    ]
+    assert await bus.consumer.rows(_DEAD, {}) == [(key(1), version, True) for version in (1, 2, 3)]
 
 
 @pytest.mark.usefixtures("hasty")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from sqlalchemy import bindparam, insert, select
 
 from mesh.runtime import migrate, relay
 from mesh.runtime.audit import LONGEST_RESOURCE, Auditor
@@ -17,7 +18,6 @@ from mesh.runtime.errors import MeshError
 from mesh.runtime.leases import Leases
 from mesh.runtime.sql import Conflict, Statement
 from mesh.runtime.tables import AUDIT, INBOX
-from sqlalchemy import bindparam, insert, select
 from tests.support.stores import Stores
 from tests.support.told_counters import Bus, running, until
 

@@ -16,7 +16,10 @@ from palestra.identity.v1 import profile_service_pb2 as pb
 from palestra.mesh.v1.policy_pb2 import OTHERS_DENY, OTHERS_ROLE, OTHERS_VISIBLE, Policy
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["ProfileService"].methods_by_name["GetProfile"]
-MINE, ANOTHERS = uuid.UUID("8ce9916f-d7f0-486c-bc1c-1c8360d8bd68"), uuid.UUID("a89a93c4-6d86-4505-876e-4cbbfbf65b00")
+MINE, ANOTHERS = (
+    uuid.UUID("8ce9916f-d7f0-486c-bc1c-1c8360d8bd68"),
+    uuid.UUID("a89a93c4-6d86-4505-876e-4cbbfbf65b00"),
+)
 USER = User(
     id=MINE,
     session="s",
