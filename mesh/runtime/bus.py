@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
+from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
@@ -119,7 +120,7 @@ class Consumer:
             return ">"
         done: list[bytes] = []
         for entry_id, fields in entries:
-            event = Event.FromString(fields[b"e"]) if fields else None
+            event = _event(partition, entry_id, fields)
             if event is None or await self._take(partition, entry_id, event):
                 done.append(entry_id)
         if done:
@@ -189,6 +190,19 @@ def _entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
     if isinstance(answer, dict):
         return [entry for batch in answer.values() for part in batch for entry in part]
     return [entry for _, batch in answer for entry in batch]
+
+
+def _event(partition: _Partition, entry_id: bytes, fields: dict[bytes, bytes]) -> Event | None:
+    """The event of an entry; None where it was trimmed, or never was one."""
+    if not fields:
+        return None
+    try:
+        return Event.FromString(fields[b"e"])
+    except (DecodeError, KeyError):
+        # No relay wrote it. It has no key to wait for, and must not hold up those that do.
+        metrics.EVENTS.labels("", "unreadable").inc()
+        _log.error("event_unreadable", stream=partition.key, entry=entry_id.decode())
+        return None
 
 
 def _call(event: Event) -> calls.Call:

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import structlog
 
+from mesh.runtime.tasks import end
+
 HEARTBEAT_S = 0.5
 STEP_BACK_S = 0.05
 LONGEST_STEP_BACK_S = 0.25
@@ -78,9 +80,7 @@ class Leases:
     async def _let_go(self) -> None:
         tasks = list(self._held.values())
         self._held.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 async def _try(connection: Connection, name: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -98,7 +99,14 @@ class Relay:
             event = self._event(row)
             key = stream(self._service, partition_of(event.key))
             by_stream.setdefault(key, []).append(event.SerializeToString())
-        await asyncio.gather(*(self._add(key, each, oldest) for key, each in by_stream.items()))
+        # All of them end before any failure counts: none may still add while the next try does.
+        added = await asyncio.gather(
+            *(self._add(key, each, oldest) for key, each in by_stream.items()),
+            return_exceptions=True,
+        )
+        for outcome in added:
+            if outcome is not None:
+                raise outcome
         positions = [row[0] for row in rows]
         since = min(row[1] for row in rows)  # type: ignore[type-var]
         await connection.execute(_PUBLISHED, (positions, since), binary=True)
@@ -144,7 +152,9 @@ async def make_partitions(connection: Connection, now: datetime | None = None) -
         found = await (await connection.execute("SELECT to_regclass(%s)", (name,))).fetchone()
         # Asked first, because even an idle CREATE locks the whole outbox.
         if found is None or found[0] is None:
-            await connection.execute(_create_partition(name, start))
+            # Another process may have made it since, or be about to.
+            with suppress(psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
+                await connection.execute(_create_partition(name, start))
 
 
 def _create_partition(name: str, start: datetime) -> psycopg.sql.Composed:

@@ -34,6 +34,7 @@ from mesh.runtime.proof import Proof
 from mesh.runtime.server import Server, Servicer
 from mesh.runtime.settings import Settings
 from mesh.runtime.sql import Database
+from mesh.runtime.tasks import end
 
 _log = structlog.get_logger(__name__)
 
@@ -126,9 +127,7 @@ async def _run(service: Service, told: Settings, own: Any) -> None:
         await stop.wait()
         _log.info("draining")
         await server.drain(told.drain_s, told.grace_s)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
     _log.info("stopped")
 
 

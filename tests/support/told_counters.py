@@ -24,6 +24,7 @@ from mesh.runtime.handler import Handler, Run
 from mesh.runtime.leases import Leases
 from mesh.runtime.service import connect_redis
 from mesh.runtime.sql import Database, Session, Statement
+from mesh.runtime.tasks import end
 from palestra.identity.v1.events_pb2 import ProfileUpdated, PublicCard
 from palestra.mesh.v1.event_pb2 import Event
 from tests.support.stores import Stores
@@ -153,8 +154,7 @@ async def running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[asyncio.
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
 
 
 @asynccontextmanager

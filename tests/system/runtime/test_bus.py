@@ -118,7 +118,10 @@ async def test_two_consumers_and_every_message_twice_have_one_effect_each(bus: B
 
 async def _all_read(bus: Bus) -> bool:
     for number in range(relay.PARTITIONS):
-        for group in await bus.redis.xinfo_groups(relay.stream(PUBLISHER, number)):
+        stream = relay.stream(PUBLISHER, number)
+        if not await bus.redis.exists(stream):
+            return False
+        for group in await bus.redis.xinfo_groups(stream):
             if group["lag"] or group["pending"]:
                 return False
     return True

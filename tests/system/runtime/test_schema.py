@@ -29,7 +29,7 @@ print(migrate(sys.argv[1], Path("services/identity/migrations")))
 """
 
 
-def test_eight_processes_migrate_at_once_and_one_of_them_does_it(stores: Stores) -> None:
+def test_eight_processes_migrate_at_once_and_none_does_what_another_did(stores: Stores) -> None:
     url = stores.database_url("identity")
     processes = [
         subprocess.Popen(
