@@ -109,7 +109,7 @@ class Bus:
 
     async def counters(self) -> dict[str, int]:
         """The counters' values."""
-        return dict(await self.publisher.rows(_COUNTERS, {}))  # type: ignore[arg-type]
+        return dict(await self.publisher.rows(_COUNTERS, {}))
 
     async def effects(self) -> list[tuple[str, int]]:
         """What took effect, sorted."""
@@ -120,7 +120,8 @@ class Bus:
         found = []
         for number in range(relay.PARTITIONS):
             key = relay.stream(PUBLISHER, number)
-            found += [Event.FromString(fields[b"e"]) for _, fields in await self.redis.xrange(key)]
+            entries: Any = await self.redis.xrange(key)
+            found += [Event.FromString(fields[b"e"]) for _, fields in entries]
         return found
 
     async def everything_took_effect(self) -> bool:

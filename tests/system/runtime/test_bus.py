@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from mesh.runtime import bus as runtime_bus
-from mesh.runtime import relay
+from mesh.runtime import outbox, relay
 from mesh.runtime.errors import Unavailable
 from mesh.runtime.sql import Session, Statement
 from mesh.runtime.tables import DEAD_LETTERS, OUTBOX
@@ -48,13 +48,15 @@ async def none_waiting(bus: Bus) -> bool:
 
 
 async def test_a_change_and_its_event_commit_together_or_not_at_all(bus: Bus) -> None:
-    with pytest.raises(ZeroDivisionError):
-        async with bus.publisher.transaction() as session:
-            from mesh.runtime import outbox
+    message = outbox.Message("palestra.identity.v1.ProfileUpdated", key(1), b"")
 
-            message = outbox.Message("palestra.identity.v1.ProfileUpdated", key(1), b"")
-            await session.run(COUNT, {"key": key(1), **outbox.values(message)})
+    async def half_done() -> None:
+        async with bus.publisher.transaction() as session:
+            assert await session.run(COUNT, {"key": key(1), **outbox.values(message)}) == 1
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await half_done()
     assert await bus.counters() == {}
     assert await bus.publisher.rows(_OUTBOX, {}) == []
     await bus.count(key(1))

@@ -195,3 +195,12 @@ async def _is(found: list[str], wanted: list[str]) -> bool:
 
 async def _holds(leases: Leases, count: int) -> bool:
     return len(leases.held) == count
+
+
+async def test_a_transaction_of_redis_survives_its_kill(bus: Bus) -> None:
+    pipeline = bus.redis.pipeline(transaction=True)
+    pipeline.set("identity:a", "1")
+    pipeline.set("identity:b", "2")
+    await pipeline.execute()
+    bus.stores.restart("redis")
+    assert [await bus.redis.get(f"identity:{name}") for name in "ab"] == [b"1", b"2"]
