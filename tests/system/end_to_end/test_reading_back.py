@@ -129,9 +129,7 @@ def test_a_page_token_of_another_list_is_refused(sent: list[Sent]) -> None:
 
 def test_progress_adds_up_what_was_done(sent: list[Sent]) -> None:
     athlete = sent[0].athlete
-    summaries = [
-        athlete.get(each.report.activity)["activity"]["summary"] for each in sent
-    ]
+    summaries = [athlete.get(each.report.activity)["activity"]["summary"] for each in sent]
 
     def totals() -> list[dict[str, Any]]:
         query = {"period": "PERIOD_YEAR"}
@@ -150,9 +148,7 @@ def test_progress_adds_up_what_was_done(sent: list[Sent]) -> None:
 
 
 def test_a_corrected_and_a_deleted_activity_count_anew(athlete: Athlete, tmp_path: Path) -> None:
-    done = asyncio.run(
-        Watch(athlete, tmp_path).send(simulate("running", 60, 1, START_MS))
-    )
+    done = asyncio.run(Watch(athlete, tmp_path).send(simulate("running", 60, 1, START_MS)))
     path = f"/v1/{done.report.activity}"
 
     def sports() -> list[str]:
