@@ -13,7 +13,7 @@ from palestra.training.v1 import activity_service_pb2, activity_service_pb2_grpc
 from palestra_client import open_channel
 from palestra_watch import state
 from palestra_watch.batches import Limits
-from palestra_watch.companion import Companion, Settings, Status
+from palestra_watch.companion import PATIENCE_S, Companion, Settings, Status
 from palestra_watch.ledger import Ledger
 from palestra_watch.recording import Recording
 from palestra_watch.replay import Speed
@@ -23,7 +23,6 @@ from palestra_watch.spool import Spool
 from tests.support import ledgers
 from tests.support.athletes import Athlete
 
-PATIENCE_S = 60.0
 _SMALL = 2
 
 

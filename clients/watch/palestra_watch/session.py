@@ -191,12 +191,14 @@ class Session:
             raise SessionRefused(reason, f"{about}{detail or 'the server refused the session'}")
 
     def on_closed(self, activity: str) -> None:
-        """The session is finished.
+        """The session is finished; in answer to an Open, it was before.
 
         Raises:
             StreamBroken: nobody asked for that.
         """
-        if not self._close_sent:
+        # An earlier stream's close arrived, its answer did not.
+        finished_before = self.phase is Phase.OPENING and self.complete
+        if not (self._close_sent or finished_before):
             raise StreamBroken("the server closed a session that goes on")
         self._over(activity)
 

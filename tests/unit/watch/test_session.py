@@ -140,9 +140,22 @@ def test_a_closed_session_that_has_everything_is_over() -> None:
     assert session.phase is Phase.OVER
 
 
+def test_a_session_that_was_closed_before_is_over_when_it_is_opened_again() -> None:
+    """The close arrived, its answer and the last acknowledgements did not."""
+    session = Session(2, 4, complete=True)
+    session.opening()
+    session.on_closed("users/u/activities/x")
+    assert session.phase is Phase.OVER and session.acknowledged == 4
+    assert session.activity == "users/u/activities/x"
+
+
 def test_a_close_nobody_asked_for_ends_the_stream() -> None:
     with pytest.raises(StreamBroken):
         streaming(made=3).on_closed("a")
+    going_on = Session(0, 3, complete=False)
+    going_on.opening()
+    with pytest.raises(StreamBroken):
+        going_on.on_closed("a")
 
 
 def test_answers_before_the_acceptance_end_the_stream() -> None:
@@ -172,8 +185,12 @@ def test_no_cut_loss_repeat_or_delay_loses_or_doubles_a_batch(  # noqa: C901, PL
         calm = calm or int(event == "calm")
         if not open_:
             session.opening()
-            session.on_accepted(server.stored + 1, data.draw(st.integers(1, 5)), "a")
             answers, open_ = [], True
+            if server.closed:
+                # Closed in answer to an Open: the first answer to the close was lost.
+                session.on_closed("a")
+                break
+            session.on_accepted(server.stored + 1, data.draw(st.integers(1, 5)), "a")
         if event == "cut":
             open_ = False
             continue
@@ -189,6 +206,7 @@ def test_no_cut_loss_repeat_or_delay_loses_or_doubles_a_batch(  # noqa: C901, PL
                 back = server.take(what)
                 answers.append(("ack", server.stored) if back is None else ("back", back))
             elif what is Send.CLOSE and server.stored == made:
+                server.closed = True
                 answers.append(("closed", 0))
         if event == "drop" and answers and answers[0][0] == "ack":
             # Only an acknowledgement may be dropped: a later one says it too.
