@@ -62,7 +62,7 @@ class Gate:
                 validation.check(request)
                 if owner is not None:
                     owner(request, call)
-                with traces.span(method.path, call.traceparent):
+                with traces.span(call):
                     async with asyncio.timeout_at(call.deadline_s):
                         response = await run(request, call)
                 await self._audit(method, call, request, "OK")
@@ -94,9 +94,10 @@ class Gate:
                             owner(request, call)
                     requests = _validated(request) if both_ways else request
                     # Closed at once, whatever ends the call: a method cleans up behind itself.
-                    async with aclosing(run(requests, call)) as responses:
-                        async for response in responses:
-                            await context.write(response)
+                    with traces.span(call):
+                        async with aclosing(run(requests, call)) as responses:
+                            async for response in responses:
+                                await context.write(response)
                 self._count(method, call, "OK")
             except Exception as error:
                 expired = limit.expired() and isinstance(error, TimeoutError)

@@ -8,38 +8,50 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from mesh.runtime import calls
+from mesh.runtime.calls import Call
 from mesh.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
 
 _SHAPE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _propagator = TraceContextTextMapPropagator()
+_NOTHING: Final = nullcontext()
 _tracer: trace.Tracer | None = None
 _ratio = 0.0
 
 
 def configure(settings: Settings) -> None:
     """Sets up the exporter where the settings name one; call once."""
-    global _tracer, _ratio
     if not settings.trace_endpoint:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource({"service.name": settings.service}))
-    provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.trace_endpoint))
-    )
+    exporter = OTLPSpanExporter(endpoint=settings.trace_endpoint)
+    install(settings.service, BatchSpanProcessor(exporter), settings.trace_ratio)
+
+
+def install(service: str, processor: SpanProcessor, ratio: float) -> None:
+    """Sends the spans of this process to `processor`; `ratio` of what comes undecided."""
+    global _tracer, _ratio
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+
+    provider = TracerProvider(resource=Resource({"service.name": service}))
+    provider.add_span_processor(processor)
     _tracer = provider.get_tracer("palestra")
-    _ratio = settings.trace_ratio
+    _ratio = ratio
 
 
 def new_traceparent(*, sampled: bool) -> str:
@@ -54,11 +66,21 @@ def incoming(traceparent: str) -> str:
     return new_traceparent(sampled=_tracer is not None and random.random() < _ratio)
 
 
-def span(name: str, traceparent: str) -> AbstractContextManager[Any]:
-    """A server span under `traceparent`; nothing where it is not sampled."""
-    if _tracer is None or not traceparent.endswith("1"):
-        return nullcontext()
-    carrier: Mapping[str, str] = {"traceparent": traceparent}
-    return _tracer.start_as_current_span(
-        name, context=_propagator.extract(carrier), kind=SpanKind.SERVER
-    )
+def span(call: Call) -> AbstractContextManager[None]:
+    """A span of the call; what is called and told within goes on under it.
+
+    Nothing where the call is not sampled.
+    """
+    if _tracer is None or not call.traceparent.endswith("1"):
+        return _NOTHING
+    return _recorded(_tracer, call)
+
+
+@contextmanager
+def _recorded(tracer: trace.Tracer, call: Call) -> Iterator[None]:
+    parent = _propagator.extract({"traceparent": call.traceparent})
+    with tracer.start_as_current_span(call.method, context=parent, kind=SpanKind.SERVER) as made:
+        found = made.get_span_context()
+        below = f"00-{found.trace_id:032x}-{found.span_id:016x}-01"
+        calls.enter(replace(call, traceparent=below))
+        yield

@@ -113,6 +113,8 @@ def _time(method: MethodDescriptor, rules: policy_pb2.Policy) -> Iterator[str]:
 def _repeat(method: MethodDescriptor, rules: policy_pb2.Policy) -> Iterator[str]:
     if rules.repeat == policy_pb2.REPEAT_UNSPECIFIED:
         yield "repeat is not specified"
+    if rules.repeat == policy_pb2.REPEAT_STORED:
+        yield "REPEAT_STORED would not be enforced: mesh.runtime keeps no answers"
     if rules.repeat == policy_pb2.REPEAT_KEYED:
         found = fields.find(method.input_type, "request_id")
         if found is None or found[0].type != fields.STRING or found[0].is_repeated:
