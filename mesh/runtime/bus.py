@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from mesh import policy
-from mesh.runtime import calls, inbox, metrics
+from mesh.runtime import calls, inbox, metrics, traces
 from mesh.runtime.handler import Handler
 from mesh.runtime.relay import PARTITIONS, stream
 from mesh.runtime.sql import Database
@@ -147,9 +147,11 @@ class Consumer:
 
     async def _attempt(self, partition: _Partition, event: Event, attempts: int) -> bool:
         for handler in partition.handlers[event.type]:
-            calls.enter(_call(event))
+            call = _call(event)
+            calls.enter(call)
             try:
-                effect = await inbox.handle(self._database, handler, event)
+                with traces.span(call):
+                    effect = await inbox.handle(self._database, handler, event)
                 metrics.EVENTS.labels(handler.name, effect).inc()
             except Exception as error:
                 metrics.EVENTS.labels(handler.name, "failed").inc()

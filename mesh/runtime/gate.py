@@ -59,6 +59,7 @@ class Gate:
             call = None
             try:
                 call = await self._enter(method, context, timeout_s)
+                access.admit(method, call)
                 validation.check(request)
                 if owner is not None:
                     owner(request, call)
@@ -88,6 +89,7 @@ class Gate:
             try:
                 async with limit:
                     call = await self._enter(method, context, None, limit)
+                    access.admit(method, call)
                     if not both_ways:
                         validation.check(request)
                         if owner is not None:
@@ -136,7 +138,6 @@ class Gate:
             stream_limit=limit,
         )
         calls.enter(call)
-        access.admit(method, call)
         return call
 
     async def _user(self, authorization: str) -> User:

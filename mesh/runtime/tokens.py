@@ -33,6 +33,8 @@ ALGORITHM = "EdDSA"
 LONGEST_TOKEN = 8192
 MOST_CACHED = 20_000
 REREAD_EVERY_S = 1.0
+REREAD_AFTER_S = 60.0
+"""A key that identity took back is not trusted for longer."""
 LEEWAY_S = 5
 # What reading a stranger's header and claims can end in.
 _NOT_A_TOKEN = (
@@ -133,10 +135,10 @@ class Verifier:
         if header.get("alg") != ALGORITHM:
             raise ValueError("the algorithm is not EdDSA")
         key_id = header["kid"]
-        if key_id not in self._keys:
+        if key_id not in self._keys or time.monotonic() - self._read_at > REREAD_AFTER_S:
             # Whoever comes meanwhile waits for the same answer.
             async with self._reading:
-                if key_id not in self._keys:
+                if key_id not in self._keys or time.monotonic() - self._read_at > REREAD_AFTER_S:
                     await self._read_keys()
         return self._keys[key_id]
 

@@ -45,7 +45,8 @@ BROKEN: dict[str, Case] = {
         told("access: ACCESS_ROLE timeout_ms: 1000 repeat: REPEAT_NATURAL"), METHOD, "roles"),
     "roles_without_role": (told(f'{USER} roles: "coach"'), METHOD, "roles"),
     "repeat_that_nobody_enforces": (
-        told("access: ACCESS_USER timeout_ms: 1000 repeat: REPEAT_STORED"), METHOD, "REPEAT_STORED"),
+        told("access: ACCESS_USER timeout_ms: 1000 repeat: REPEAT_STORED"),
+        METHOD, "REPEAT_STORED"),
     "service_without_callers": (
         SmallContract(
             http="", policy="access: ACCESS_SERVICE timeout_ms: 1000 repeat: REPEAT_NATURAL"),

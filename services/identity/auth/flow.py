@@ -120,7 +120,7 @@ class AuthFlow:
         except rules.RefreshTokenInvalid:
             return
         session = await self.store.session(shown.user_id, shown.session_id)
-        if session is not None and shown.hash in (session.token_hash, session.previous_hash):
+        if session is not None and shown.is_of(session.chain_key):
             await self.store.end(shown.user_id, shown.session_id, "signed out")
 
     def _open(self, user_id: uuid.UUID) -> tuple[rules.Session, rules.RefreshToken]:

@@ -22,7 +22,8 @@ LONGEST_IDLE = timedelta(days=30)
 RETRY_GRACE = timedelta(seconds=10)
 """How long after a rotation the old token still answers, with the same successor."""
 _SECRET_BYTES = 32
-_TOKEN_BYTES = 16 + 16 + _SECRET_BYTES
+_TAG_BYTES = 16
+_TOKEN_BYTES = 16 + 16 + _SECRET_BYTES + _TAG_BYTES
 
 
 class EmailInvalid(Exception):
@@ -87,11 +88,13 @@ class RefreshToken:
     user_id: uuid.UUID
     session_id: uuid.UUID
     secret: bytes
+    tag: bytes
+    """Says that the token is of the session's chain; see `is_of`."""
 
     @property
     def text(self) -> str:
         """As clients keep it: opaque, URL-safe."""
-        body = self.user_id.bytes + self.session_id.bytes + self.secret
+        body = self.user_id.bytes + self.session_id.bytes + self.secret + self.tag
         return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
 
     @property
@@ -101,8 +104,19 @@ class RefreshToken:
 
     def successor(self, chain_key: bytes) -> RefreshToken:
         """The next of the chain: the same whenever asked, so a lost answer can be given again."""
-        secret = hmac.digest(chain_key, self.secret, "sha256")
-        return RefreshToken(self.user_id, self.session_id, secret)
+        secret = hmac.digest(chain_key, b"next" + self.secret, "sha256")
+        return RefreshToken.make(self.user_id, self.session_id, secret, chain_key)
+
+    def is_of(self, chain_key: bytes) -> bool:
+        """Whether it ever was a token of that chain, so that nobody ends a session by guessing."""
+        return hmac.compare_digest(self.tag, _tag(self.secret, chain_key))
+
+    @classmethod
+    def make(
+        cls, user_id: uuid.UUID, session_id: uuid.UUID, secret: bytes, chain_key: bytes
+    ) -> RefreshToken:
+        """The token of that chain with that secret."""
+        return cls(user_id, session_id, secret, _tag(secret, chain_key))
 
     @classmethod
     def parse(cls, text: str) -> RefreshToken:
@@ -117,7 +131,12 @@ class RefreshToken:
             raise RefreshTokenInvalid from None
         if len(body) != _TOKEN_BYTES:
             raise RefreshTokenInvalid
-        return cls(uuid.UUID(bytes=body[:16]), uuid.UUID(bytes=body[16:32]), body[32:])
+        secret, tag = body[32:-_TAG_BYTES], body[-_TAG_BYTES:]
+        return cls(uuid.UUID(bytes=body[:16]), uuid.UUID(bytes=body[16:32]), secret, tag)
+
+
+def _tag(secret: bytes, chain_key: bytes) -> bytes:
+    return hmac.digest(chain_key, b"tag" + secret, "sha256")[:_TAG_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +158,12 @@ def open_session(
     user_id: uuid.UUID, session_id: uuid.UUID, entropy: bytes, now: datetime
 ) -> tuple[Session, RefreshToken]:
     """A new session and its first refresh token. `entropy` is 64 random bytes."""
-    token = RefreshToken(user_id, session_id, entropy[:_SECRET_BYTES])
+    secret, chain_key = entropy[:_SECRET_BYTES], entropy[_SECRET_BYTES:]
+    token = RefreshToken.make(user_id, session_id, secret, chain_key)
     session = Session(
         user_id=user_id,
         session_id=session_id,
-        chain_key=entropy[_SECRET_BYTES:],
+        chain_key=chain_key,
         token_hash=token.hash,
         previous_hash=None,
         rotated_at=now,
@@ -161,7 +181,7 @@ def rotate(session: Session | None, shown: RefreshToken, now: datetime) -> Refre
         RefreshTokenInvalid: the session has ended, or never was.
         RefreshTokenReused: the token had its turn longer ago than the grace.
     """
-    if session is None or session.ended:
+    if session is None or session.ended or not shown.is_of(session.chain_key):
         raise RefreshTokenInvalid
     if now >= session.expires_at or now - session.rotated_at > LONGEST_IDLE:
         raise RefreshTokenInvalid("the session has expired")
