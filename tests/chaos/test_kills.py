@@ -18,11 +18,13 @@ WATCHES = 10
 
 def _assert_whole(done: Round) -> None:
     print(done.figures())
+    troubles = done.unfinished()
+    troubles += asyncio.run(done.lost_or_twice())
+    troubles += done.events_lost_or_twice()
+    print("\n".join(troubles))
     try:
         assert done.sent, "nothing was sent"
-        assert done.unfinished() == []
-        assert asyncio.run(done.lost_or_twice()) == []
-        assert done.events_lost_or_twice() == []
+        assert troubles == []
         assert max(kill.use_s for kill in done.kills) < RECOVERY_S
         assert_fsync_is_on(done.stack)
     except AssertionError as error:

@@ -106,6 +106,11 @@ class Round:
 
     # --- what must hold afterwards
 
+    @property
+    def whole(self) -> list[Sent]:
+        """The workouts that arrived; the others are `unfinished`."""
+        return [each for each in self.sent if each.report.whole]
+
     def unfinished(self) -> list[str]:
         """Workouts that did not arrive whole."""
         return [
@@ -115,9 +120,9 @@ class Round:
         ]
 
     async def lost_or_twice(self) -> list[str]:
-        """What is stored otherwise than it was sent."""
+        """What of the finished workouts is stored otherwise than it was sent."""
         found = []
-        for each in self.sent:
+        for each in self.whole:
             found += [f"{each.report.session}: {word}" for word in await each.differences()]
             activity = each.athlete.get(each.report.activity)["activity"]
             if activity["state"] != "ACTIVITY_STATE_FINISHED":
@@ -145,7 +150,7 @@ class Round:
     def events_lost_or_twice(self) -> list[str]:
         """Where an activity was told otherwise than once, or counts otherwise than once."""
         self.events_settled()
-        mine = Counter(each.report.activity for each in self.sent)
+        mine = Counter(each.report.activity for each in self.whole)
         with self.stack.database() as database:
             told = Counter(
                 key
@@ -160,7 +165,7 @@ class Round:
         return found + [word for each in self.athletes for word in self._counted_wrongly(each)]
 
     def _counted_wrongly(self, athlete: Athlete) -> list[str]:
-        done = [each for each in self.sent if each.athlete is athlete]
+        done = [each for each in self.whole if each.athlete is athlete]
         summaries = [athlete.get(each.report.activity)["activity"]["summary"] for each in done]
         expected = {
             "activityCount": len(done),

@@ -126,15 +126,22 @@ class WholeStack:
 @contextmanager
 def whole_stack(workers: Mapping[str, int]) -> Iterator[WholeStack]:
     """A stack of its own, SERVING; ended, and its folder removed, when the block is left."""
+    with short_folder() as folder:
+        options = plan.Options(state=folder / "s", port=free_port(), workers=dict(workers))
+        begun = time.monotonic()
+        with launch.attached(options):
+            assert time.monotonic() - begun < START_S
+            yield WholeStack(options.state, options.port)
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder with room for a state folder's sockets, removed at the end."""
     # pytest's own folders are too deep for a socket's name.
     folder = Path(tempfile.mkdtemp(prefix="plw-"))
     # Root's PostgreSQL runs as another user, which must come through.
     folder.chmod(0o711)
-    options = plan.Options(state=folder / "s", port=free_port(), workers=dict(workers))
-    begun = time.monotonic()
     try:
-        with launch.attached(options):
-            assert time.monotonic() - begun < START_S
-            yield WholeStack(options.state, options.port)
+        yield folder
     finally:
         shutil.rmtree(folder)

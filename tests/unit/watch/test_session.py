@@ -145,7 +145,8 @@ def test_a_session_that_was_closed_before_is_over_when_it_is_opened_again() -> N
     session = Session(2, 4, complete=True)
     session.opening()
     session.on_closed("users/u/activities/x")
-    assert session.phase is Phase.OVER and session.acknowledged == 4
+    assert session.phase is Phase.OVER
+    assert session.acknowledged == 4
     assert session.activity == "users/u/activities/x"
 
 
