@@ -6,6 +6,7 @@ Owns the translation between the rules' shapes and the contract's; decides nothi
 from __future__ import annotations
 
 from datetime import datetime
+from typing import overload
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
@@ -77,42 +78,56 @@ def changed(activity: activity_pb2.Activity, version: int, now: datetime) -> Non
 
 def _summary(summary: Summary, units: dict[str, str]) -> activity_pb2.ActivitySummary:
     encoded = activity_pb2.ActivitySummary(
-        elapsed_s=summary.elapsed_s,
-        moving_s=summary.moving_s,
-        distance_m=summary.distance_m,
+        elapsed_s=_neat(summary.elapsed_s),
+        moving_s=_neat(summary.moving_s),
+        distance_m=_neat(summary.distance_m),
         distance_source=summary.distance_source.value,  # type: ignore[arg-type]
-        computed_distance_m=summary.computed_distance_m,
-        ascent_m=summary.ascent_m,
-        descent_m=summary.descent_m,
-        average_speed_mps=summary.average_speed_mps,
+        computed_distance_m=_neat(summary.computed_distance_m),
+        ascent_m=_neat(summary.ascent_m),
+        descent_m=_neat(summary.descent_m),
+        average_speed_mps=_neat(summary.average_speed_mps),
         formula=summary.formula,
     )
     for channel in summary.channels:
         encoded.channels.add(
             channel=channel.channel,
             unit=units.get(channel.channel, ""),
-            min=channel.min,
-            average=channel.average,
-            max=channel.max,
+            min=_digits(channel.min),
+            average=_digits(channel.average),
+            max=_digits(channel.max),
             count=channel.count,
         )
     for effort in summary.best_efforts:
         encoded.best_efforts.add(
-            distance_m=effort.distance_m,
-            duration_s=effort.duration_s,
-            start_offset_s=effort.start_offset_s,
+            distance_m=_neat(effort.distance_m),
+            duration_s=_neat(effort.duration_s),
+            start_offset_s=_neat(effort.start_offset_s),
         )
     for lap in summary.laps:
         encoded.laps.add(
-            start_offset_s=lap.start_offset_s,
-            elapsed_s=lap.elapsed_s,
-            moving_s=lap.moving_s,
-            distance_m=lap.distance_m,
-            average_heart_rate_bpm=lap.average_heart_rate_bpm,
-            average_power_w=lap.average_power_w,
-            average_speed_mps=lap.average_speed_mps,
+            start_offset_s=_neat(lap.start_offset_s),
+            elapsed_s=_neat(lap.elapsed_s),
+            moving_s=_neat(lap.moving_s),
+            distance_m=_neat(lap.distance_m),
+            average_heart_rate_bpm=_neat(lap.average_heart_rate_bpm),
+            average_power_w=_neat(lap.average_power_w),
+            average_speed_mps=_neat(lap.average_speed_mps),
         )
     return encoded
+
+
+@overload
+def _neat(value: float) -> float: ...
+@overload
+def _neat(value: None) -> None: ...
+def _neat(value: float | None) -> float | None:
+    """To a thousandth of the unit: what floating point adds behind it is no measurement."""
+    return None if value is None else round(value, 3)
+
+
+def _digits(value: float) -> float:
+    """Nine significant digits, for channels of any scale."""
+    return float(f"{value:.9g}")
 
 
 def claims_of(device: telemetry_pb2.DeviceSummary) -> DeviceClaims:
