@@ -17,7 +17,7 @@ find_python() {
             return
         fi
     done
-    found=$(python3 --version 2>/dev/null || echo "no python3 at all")
+    found=$(python3 --version 2>/dev/null) || found="no python3 at all"
     echo "palestra: Python 3.11, 3.12 or 3.13 is needed; here is $found." \
         "Install one of them, or name it: make PYTHON=/path/to/python3.12" >&2
     exit 1
