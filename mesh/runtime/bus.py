@@ -65,6 +65,15 @@ class Consumer:
     def __init__(
         self, database: Database, redis: Redis, service: str, handlers: Sequence[Handler]
     ) -> None:
+        """`redis` sends no command twice by itself.
+
+        Raises:
+            ValueError: it does. A read whose answer was lost has its messages pending: read
+                on, they would be passed over; after an error the pending ones come first.
+        """
+        retry = redis.get_retry()
+        if retry is not None and retry.get_retries() > 0:
+            raise ValueError("a consumer's connection must not repeat its reads")
         self._database = database
         self._redis = redis
         self._service = service

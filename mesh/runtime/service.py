@@ -159,7 +159,9 @@ async def _compose(
     )
     leases = Leases(told.database_url)
     leases.add("relay", relay.Relay(told.database_url, redis, told.service, told.region).run)
-    for name, work in Consumer(database, redis, told.service, parts.handlers).works():
+    reading = connect_redis(told.redis_url, repeats=0)
+    stack.push_async_callback(reading.aclose)
+    for name, work in Consumer(database, reading, told.service, parts.handlers).works():
         leases.add(name, work)
     for job in parts.jobs:
         leases.add(f"job {job.name}", _by_the_clock(job))
@@ -169,15 +171,18 @@ async def _compose(
     return Server(told.listen, parts.servicers, gate, stopping), [leases.run, *parts.loops]
 
 
-def connect_redis(url: str) -> Redis:
-    """The bus and cache; a broken connection is made anew at the next command."""
+def connect_redis(url: str, repeats: int = 2) -> Redis:
+    """The bus and cache; a broken connection is made anew at the next command.
+
+    A command whose connection broke is sent again `repeats` times.
+    """
     # One connection per consumed stream blocks; the rest is bounded.
     return Redis.from_url(
         url,
         max_connections=256,
         socket_timeout=5,
         socket_connect_timeout=2,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), repeats),
     )
 
 

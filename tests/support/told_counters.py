@@ -159,9 +159,11 @@ async def running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[asyncio.
 
 
 @asynccontextmanager
-async def consuming(bus: Bus, handlers: Iterable[Handler]) -> AsyncIterator[Leases]:
-    """A consumer's process, as far as the bus sees it."""
-    redis = connect_redis(bus.stores.redis_url(CONSUMER))
+async def consuming(
+    bus: Bus, handlers: Iterable[Handler], redis_url: str = ""
+) -> AsyncIterator[Leases]:
+    """A consumer's process, as far as the bus sees it; `redis_url` where not the stores'."""
+    redis = connect_redis(redis_url or bus.stores.redis_url(CONSUMER), repeats=0)
     leases = Leases(bus.stores.database_url(CONSUMER))
     for name, work in Consumer(bus.consumer, redis, CONSUMER, list(handlers)).works():
         leases.add(name, work)

@@ -68,7 +68,7 @@ async def ways(stack: WholeStack) -> AsyncIterator[Ways]:
             found[way] = workloads.as_workload(stack, case.caller, case.method.service)
     yield found | {(catalog.EDGE, "edge"): edge}
     for channel in [edge, *found.values()]:
-        await channel.close()
+        await channel.close(None)
 
 
 def _channel(case: Case, ways: Ways) -> grpc.aio.Channel:
@@ -149,12 +149,12 @@ async def test_a_certificate_without_a_name_does_not_come_through_the_handshake(
     channel = workloads.as_workload(stack, NAMELESS, service)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await mesh_calls.call(channel, case.method, case.request, ())
-    await channel.close()
+    await channel.close(None)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     # The same with a name is answered by the mesh itself.
     channel = workloads.as_workload(stack, STRANGER, service)
     answer = await mesh_calls.outcome(channel, case.method, case.request, ())
-    await channel.close()
+    await channel.close(None)
     assert answer == access_table.CALLER_REFUSED
 
 
@@ -164,7 +164,7 @@ async def test_a_guessed_proof_is_no_proof(stack: WholeStack, service: str) -> N
     channel = workloads.past_the_mesh(stack, service)
     headers = mesh_calls.headers("0" * 64, catalog.EDGE)
     answer = await mesh_calls.outcome(channel, case.method, case.request, headers)
-    await channel.close()
+    await channel.close(None)
     assert answer == access_table.OUTSIDE_MESH
 
 

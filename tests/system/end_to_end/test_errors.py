@@ -62,7 +62,7 @@ async def test_an_unexpected_exception_is_masked_over_grpc(athlete: Athlete, spo
     request = activity_service_pb2.GetActivityStreamsRequest(name=spoilt)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.GetActivityStreams(request, metadata=athlete.metadata, timeout=5)
-    await channel.close()
+    await channel.close(None)
     assert mesh_calls.refusal(refused.value) == "INTERNAL/UNEXPECTED"
     told = f"{refused.value.details()} {mesh_calls.status_of(refused.value)}"
     assert not [word for word in INSIDES if word in told]
@@ -158,7 +158,7 @@ async def test_an_unknown_method_over_grpc_has_a_reason_too(stack: WholeStack) -
         assert mesh_calls.refusal(refused.value) == "UNIMPLEMENTED/METHOD_UNKNOWN"
         (info,) = mesh_calls.infos(refused.value)
         assert (info.domain, info.reason) in meanings()
-    await channel.close()
+    await channel.close(None)
 
 
 def test_errors_speak_russian_and_english(athlete: Athlete) -> None:

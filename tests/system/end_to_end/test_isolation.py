@@ -43,11 +43,11 @@ def test_a_services_role_is_refused_on_every_table_of_another(
                 f"DELETE FROM {other}.{table}",
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    database.execute(words)  # type: ignore[arg-type] # made of our own names
+                    database.execute(words)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            database.execute(f"SET ROLE {other}")  # type: ignore[arg-type]
+            database.execute(f"SET ROLE {other}")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            database.execute(f"CREATE TABLE {other}.planted (a int)")  # type: ignore[arg-type]
+            database.execute(f"CREATE TABLE {other}.planted (a int)")
 
 
 @pytest.mark.parametrize(("user", "other"), STRANGERS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from sqlalchemy import select
@@ -14,8 +16,11 @@ from mesh.runtime import outbox, relay
 from mesh.runtime.errors import Unavailable
 from mesh.runtime.sql import Session, Statement
 from mesh.runtime.tables import DEAD_LETTERS, OUTBOX
+from palestra.identity.v1.events_pb2 import ProfileUpdated
 from palestra.mesh.v1.event_pb2 import Event
+from tests.support.cutting_proxy import cutting_proxy
 from tests.support.told_counters import (
+    CONSUMER,
     COUNT,
     PUBLISHER,
     Bus,
@@ -232,6 +237,39 @@ async def test_a_store_that_is_away_is_no_fault_of_the_message(bus: Bus) -> None
     async with running(bus.relaying().run), consuming(bus, [handler(run)]):
         await until(bus.everything_took_effect, 20)
     assert await bus.consumer.rows(_DEAD, {}) == []
+
+
+async def test_messages_whose_reading_was_not_answered_are_read_again(
+    bus: Bus,
+) -> None:
+    """The bus handed them out, and the connection broke: nobody else will get them."""
+    lost: list[bytes] = []
+
+    def loses_first_events(answer: bytes) -> bool:
+        if len(lost) < 2 and ProfileUpdated.DESCRIPTOR.full_name.encode() in answer:
+            lost.append(answer)
+            return True
+        return False
+
+    real = bus.stores.redis_url(CONSUMER)
+    target = Path(unquote(urlsplit(real.rpartition("@")[2]).path))
+    listen = target.with_name("lossy.sock")
+    url = real.replace(quote(str(target)), quote(str(listen)))
+    async with (
+        cutting_proxy(listen, target, loses_first_events),
+        running(bus.relaying().run),
+        consuming(bus, [handler()], url),
+    ):
+        await bus.count(key(1))
+        await until(bus.everything_took_effect)
+        await bus.count(key(1))
+        await until(bus.everything_took_effect)
+    assert len(lost) == 2
+
+
+async def test_a_consumer_takes_no_connection_that_repeats_its_reads(bus: Bus) -> None:
+    with pytest.raises(ValueError, match="repeat"):
+        runtime_bus.Consumer(bus.consumer, bus.redis, CONSUMER, [handler()])
 
 
 async def test_what_is_no_event_is_passed_over_and_holds_up_nobody(bus: Bus) -> None:
