@@ -20,9 +20,9 @@ from typing import Any
 import psycopg
 import redis
 
-from mesh.local import launch, plan, view
+from mesh.local import launch, places, plan, view
 from mesh.local.credentials import ADMIN
-from mesh.local.places import Places, read_json
+from mesh.local.places import Places, read_json, write_json
 from mesh.local.stores import provision
 from tests.support.local_stack import free_port, until
 
@@ -124,10 +124,17 @@ class WholeStack:
 
 
 @contextmanager
-def whole_stack(workers: Mapping[str, int]) -> Iterator[WholeStack]:
-    """A stack of its own, SERVING; ended, and its folder removed, when the block is left."""
+def whole_stack(
+    workers: Mapping[str, int], overrides: Mapping[str, Any] | None = None
+) -> Iterator[WholeStack]:
+    """A stack of its own, SERVING; ended, and its folder removed, when the block is left.
+
+    `overrides` is what an operator changed of the contract before the start.
+    """
     with short_folder() as folder:
         options = plan.Options(state=folder / "s", port=free_port(), workers=dict(workers))
+        if overrides is not None:
+            write_json(places.prepare(options.state).mesh / "overrides.json", overrides)
         begun = time.monotonic()
         with launch.attached(options):
             assert time.monotonic() - begun < START_S
