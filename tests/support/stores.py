@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +26,7 @@ from mesh.local.spec import Health, Spec
 from mesh.local.stores import postgres, provision, redis
 
 START_S = 30.0
-SERVICES = ("identity", "training")
+SERVICES = ("identity", "integration", "training")
 WORKERS = dict.fromkeys(SERVICES, 12)
 
 
@@ -100,11 +100,11 @@ class Stores:
             process.wait(timeout=20)
         self._running.clear()
 
-    def clear(self) -> None:
+    def clear(self, services: Iterable[str] = SERVICES) -> None:
         """Empties the services' schemas and Redis."""
         import redis as client
 
-        for service in SERVICES:
+        for service in services:
             with psycopg.connect(self.database_url(service), autocommit=True) as connection:
                 connection.execute(f"DROP SCHEMA {service} CASCADE")
         self._provision()

@@ -1,21 +1,14 @@
-"""The stores, started once, and emptied before each test."""
+"""The stores, emptied before each test."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from tests.support.stores import Stores
-from tests.support.stores import stores as started
 from tests.support.told_counters import Bus
-
-
-@pytest.fixture(scope="session")
-def running_stores() -> Iterator[Stores]:
-    with started() as made:
-        yield made
 
 
 @pytest.fixture
