@@ -198,7 +198,7 @@ def _worker(
             "PALESTRA_DATABASE_URL": provision.url(
                 places.postgres, service, credentials.postgres[service]
             ),
-            "PALESTRA_POOL_SIZE": str(provision.POOL),
+            "PALESTRA_DATABASE_POOL": str(provision.POOL),
             "PALESTRA_REDIS_URL": (
                 f"unix://{service}:{credentials.redis[service]}@{redis_socket}?db=0"
             ),

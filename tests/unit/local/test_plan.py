@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from mesh.local import binaries, plan
+from mesh.local.credentials import Credentials
 from mesh.local.errors import StackError
+from mesh.local.places import Places
 from mesh.local.stores import provision, redis
+from mesh.runtime import settings
 
 
 def test_a_database_url_survives_spaces_and_percent_signs() -> None:
@@ -38,6 +42,16 @@ def test_children_inherit_nothing_that_could_configure_them(
     for name in ("PALESTRA_REGION", "PGHOST", "PGOPTIONS", "GRPC_PROXY", "PYTHONPATH"):
         monkeypatch.setenv(name, "x")
     assert "x" not in plan.base_environment().values()
+
+
+def test_a_worker_is_told_nothing_that_it_does_not_read(tmp_path: Path) -> None:
+    passwords = {"palestra": "p", "training": "t"}
+    given = plan._worker(
+        plan.Options(), Places(tmp_path), {}, Credentials(passwords, passwords), "training", 0
+    )
+    read = {f"{settings.PREFIX}{each.name.upper()}" for each in fields(settings.Settings)}
+    assert set(given.env) <= read
+    assert settings.read(settings.Settings, environ=given.env).database_pool == provision.POOL
 
 
 def test_missing_programs_are_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

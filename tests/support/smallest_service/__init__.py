@@ -1,0 +1,1 @@
+"""The smallest service there can be, for the test that runs it."""
