@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from mesh.runtime.errors import Unavailable
 from palestra.training.v1 import activity_service_pb2 as pb
 from services.training.activities.rules.errors import ActivityNotFound
 from services.training.activities.store import ActivityStore
@@ -27,25 +30,34 @@ class WatchFlow:
     live: LiveBus
     stopping: asyncio.Event
 
-    async def watch(self, activity: SessionKey) -> AsyncIterator[bytes]:
+    async def watch(self, activity: SessionKey) -> AsyncGenerator[bytes, None]:
         """WatchActivityResponse messages, serialised; the last one says how it ended.
 
         Raises:
             ActivityNotFound
         """
-        if await self._end(activity, first=True) is None:
-            async with self.live.watch(activity.activity) as updates:
-                async for event in self._events(activity, updates):
-                    yield event
-                    if _ends(event):
-                        return
-        yield await self._end(activity, first=False) or resumable_event()
+        end = await self._end(activity, first=True)
+        if end is None:
+            # From here on the last event says how it ended, whatever happens: over REST an
+            # error in the middle could not be told from an end.
+            with suppress(Unavailable):
+                async with (
+                    self.live.watch(activity.activity) as updates,
+                    aclosing(self._events(activity, updates)) as events,
+                ):
+                    async for event in events:
+                        yield event
+                        if _ends(event):
+                            return
+            with suppress(Unavailable):
+                end = await self._end(activity, first=False)
+        yield end or resumable_event()
 
     async def _events(
         self, activity: SessionKey, updates: AsyncIterator[bytes | None]
-    ) -> AsyncIterator[bytes]:
-        spoke_at = looked_at = time.monotonic()
-        yield _heartbeat()
+    ) -> AsyncGenerator[bytes, None]:
+        # The first word, and a look, when it is subscribed: from then on nothing is missed.
+        spoke_at = looked_at = -math.inf
         async for update in updates:
             now = time.monotonic()
             if self.stopping.is_set():

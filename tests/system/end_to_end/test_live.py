@@ -3,79 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
-from typing import Any
 
-import httpx
 import pytest
 
-from palestra.training.v1 import activity_service_pb2, activity_service_pb2_grpc
-from palestra_client import open_channel
 from tests.support.athletes import Athlete
 from tests.support.live_run import LiveRun, live_run
+from tests.support.live_watchers import Seen, over_grpc, over_rest
 
 WITHIN_S = 1.0
 SECONDS = 8
-Seen = list[tuple[float, dict[str, Any]]]
-"""When an event came, by the monotonic clock, and the event as REST spells it."""
-
-
-async def _over_rest(athlete: Athlete, activity: str, seen: Seen) -> None:
-    async with (
-        httpx.AsyncClient(base_url=athlete.stack.rest_url, timeout=10) as rest,
-        rest.stream(
-            "GET", f"/v1/{activity}:watch", headers={"authorization": f"Bearer {athlete.token}"}
-        ) as answer,
-    ):
-        assert answer.status_code == httpx.codes.OK
-        async for event in _elements(answer.aiter_text()):
-            seen.append((time.monotonic(), event))
-
-
-async def _elements(chunks: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
-    """The elements of a JSON array, each as soon as it is whole."""
-    decoder = json.JSONDecoder()
-    text = ""
-    async for chunk in chunks:
-        text += chunk
-        while (text := text.lstrip("[], \n")).startswith("{"):
-            try:
-                event, end = decoder.raw_decode(text)
-            except json.JSONDecodeError:
-                break
-            yield event
-            text = text[end:]
-
-
-async def _over_grpc(athlete: Athlete, activity: str, seen: Seen) -> None:
-    channel = open_channel(athlete.stack.target)
-    try:
-        stub = activity_service_pb2_grpc.ActivityServiceStub(channel)
-        request = activity_service_pb2.WatchActivityRequest(name=activity)
-        async for event in stub.WatchActivity(request, metadata=athlete.metadata):
-            seen.append((time.monotonic(), _as_json(event)))
-    finally:
-        await channel.close(None)
-
-
-def _as_json(event: activity_service_pb2.WatchActivityResponse) -> dict[str, Any]:
-    if event.HasField("update"):
-        told = event.update
-        return {
-            "update": {
-                "heartRateBpm": told.heart_rate_bpm,
-                "speedMps": told.speed_mps,
-                "paceSPerKm": told.pace_s_per_km,
-                "latitudeDeg": told.latitude_deg,
-                "longitudeDeg": told.longitude_deg,
-            }
-        }
-    if event.HasField("ended"):
-        reason = activity_service_pb2.WatchEnd.Name(event.ended.reason)
-        return {"ended": {"reason": reason}}
-    return {"heartbeat": {}}
 
 
 async def _run_on(run: LiveRun) -> list[float]:
@@ -103,7 +40,7 @@ def _assert_live(seen: Seen, sent: list[float]) -> None:
     assert last == {"ended": {"reason": "WATCH_END_FINISHED"}}
 
 
-async def test_watchers_over_rest_and_grpc_see_each_second_within_a_second(
+async def test_watchersover_rest_and_grpc_see_each_second_within_a_second(
     athlete: Athlete,
 ) -> None:
     by_rest: Seen = []
@@ -111,8 +48,8 @@ async def test_watchers_over_rest_and_grpc_see_each_second_within_a_second(
     async with live_run(athlete) as run, asyncio.timeout(30):
         # Several watchers land on several workers, none of which need have the session.
         watchers = [
-            asyncio.create_task(_over_rest(athlete, run.activity, by_rest)),
-            asyncio.create_task(_over_grpc(athlete, run.activity, by_grpc)),
+            asyncio.create_task(over_rest(athlete, run.activity, by_rest)),
+            asyncio.create_task(over_grpc(athlete, run.activity, by_grpc)),
         ]
         while not (by_rest and by_grpc):
             await asyncio.sleep(0.02)
@@ -130,7 +67,7 @@ async def test_a_watcher_of_a_finished_workout_is_told_so_at_once(athlete: Athle
     async with live_run(athlete) as run:
         await run.second(120, 3.0, 55.75, 37.61)
         await run.close()
-    await asyncio.wait_for(_over_rest(athlete, run.activity, seen), 5)
+    await asyncio.wait_for(over_rest(athlete, run.activity, seen), 5)
     assert [event for _, event in seen] == [{"ended": {"reason": "WATCH_END_FINISHED"}}]
 
 
