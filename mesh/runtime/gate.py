@@ -10,11 +10,13 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 import grpc
 import structlog
 from google.protobuf.message import Message
+from prometheus_client import Counter
 
 from mesh import policy
 from mesh.runtime import access, calls, errors, metrics, traces, validation
@@ -51,7 +53,8 @@ class Gate:
     def unary(self, method: policy.Method, run: Unary) -> Callable[..., Awaitable[Any]]:
         """The handler of a method that answers once."""
         owner = access.owner_check(method)
-        duration = metrics.DURATIONS.labels(self._service, method.path)
+        path = method.path
+        duration = metrics.DURATIONS.labels(self._service, path)
         timeout_s = method.policy.timeout_ms / 1000
 
         async def handle(request: Message, context: Context) -> Any:
@@ -170,7 +173,13 @@ class Gate:
 
     def _count(self, method: policy.Method, call: Call | None, code: str) -> None:
         source = call.caller if call else ""
-        metrics.REQUESTS.labels("destination", source, self._service, method.path, code).inc()
+        _outcomes(source, self._service, method.path, code).inc()
+
+
+@lru_cache(maxsize=4096)
+def _outcomes(source: str, service: str, path: str, code: str) -> Counter:
+    # Callers are workloads of the catalogue and codes are gRPC's: there are few of each.
+    return metrics.REQUESTS.labels("destination", source, service, path, code)
 
 
 def _deadline_s(context: Context, timeout_s: float | None) -> float | None:
