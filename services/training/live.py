@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
@@ -24,6 +24,8 @@ _CHANNEL: Final = "training:live:"
 WATCHED_FOR_S: Final = 15.0
 REFRESH_S: Final = 5.0
 POLL_S: Final = 0.4
+MOST_UNPUBLISHED: Final = 10_000
+"""Activities whose newest waits to be sent."""
 _log = structlog.get_logger(__name__)
 
 
@@ -77,16 +79,28 @@ class LiveBus:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self.watchlist = Watchlist(redis)
+        self._newest: dict[str, bytes] = {}
+        self._news = asyncio.Event()
 
-    async def publish(self, updates: Iterable[tuple[str, bytes]]) -> None:
-        """Sends the newest of some activities; a Redis in trouble costs a beat, no more."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for activity, update in updates:
-            pipeline.publish(_CHANNEL + activity, update)
-        try:
-            await pipeline.execute()
-        except RedisError as error:
-            _log.warning("live_unavailable", error=type(error).__name__)
+    def offer(self, activity: str, update: bytes) -> None:
+        """The newest of an activity, to be sent soon. Nobody waits for it: it may be lost."""
+        if activity in self._newest or len(self._newest) < MOST_UNPUBLISHED:
+            self._newest[activity] = update
+            self._news.set()
+
+    async def keep_publishing(self) -> None:
+        """Sends what is offered, until cancelled; a Redis in trouble costs a beat, no more."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            newest, self._newest = self._newest, {}
+            pipeline = self._redis.pipeline(transaction=False)
+            for activity, update in newest.items():
+                pipeline.publish(_CHANNEL + activity, update)
+            try:
+                await pipeline.execute()
+            except RedisError as error:
+                _log.warning("live_unavailable", error=type(error).__name__)
 
     @asynccontextmanager
     async def watch(self, activity: str) -> AsyncIterator[AsyncIterator[bytes | None]]:

@@ -16,7 +16,7 @@ import grpc
 import psycopg
 
 from mesh import catalog
-from mesh.runtime import Host, Parts, migrate, relay
+from mesh.runtime import Host, Parts, migrate, relay, tasks
 from mesh.runtime.bus import Consumer
 from mesh.runtime.channel import MeshChannel
 from mesh.runtime.leases import Leases
@@ -109,8 +109,6 @@ async def _run(work: Callable[[], Awaitable[None]]) -> None:
     await work()
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        assert not task.done(), "a loop of the worker ended"
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _end(work: list[asyncio.Task[None]]) -> None:
+    assert not [task for task in work if task.done()], "a loop of the worker ended"
+    await tasks.end(work)

@@ -130,6 +130,28 @@ def _digits(value: float) -> float:
     return float(f"{value:.9g}")
 
 
+def readable(device: telemetry_pb2.DeviceSummary) -> telemetry_pb2.DeviceSummary:
+    """A device's summary without the times that are none, which nobody could print either."""
+    kept = telemetry_pb2.DeviceSummary()
+    kept.CopyFrom(device)
+    if not _is_time(kept.end_time):
+        kept.ClearField("end_time")
+    for spans in (kept.laps, kept.pauses):
+        whole = [each for each in spans if _is_time(each.start_time) and _is_time(each.end_time)]
+        if len(whole) < len(spans):
+            del spans[:]
+            spans.extend(whole)  # type: ignore[arg-type]
+    return kept
+
+
+def _is_time(at: Timestamp) -> bool:
+    try:
+        at.ToMilliseconds()
+    except ValueError:
+        return False
+    return True
+
+
 def claims_of(device: telemetry_pb2.DeviceSummary) -> DeviceClaims:
     """What of the device's own summary enters ours."""
     return DeviceClaims(

@@ -178,7 +178,7 @@ class ActivityFlow:
                 before = events_pb2.ActivityTotals.FromString(stored.totals or b"")
                 event = events.activity_deleted(before)
             if await self.store.delete(activity, stored.version, event):
-                await self.live.publish([(activity.activity, deleted_event())])
+                self.live.offer(activity.activity, deleted_event())
                 return
         raise EtagMismatch("the activity keeps changing", field="etag")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Final
 
@@ -100,8 +101,9 @@ class ActivityRpc:
     async def WatchActivity(
         self, request: pb.WatchActivityRequest, call: Call
     ) -> AsyncIterator[bytes]:
-        async for event in self._watching.watch(_key(request.name)):
-            yield event
+        async with aclosing(self._watching.watch(_key(request.name))) as events:
+            async for event in events:
+                yield event
 
 
 def _key(name: str, field: str = "name") -> SessionKey:

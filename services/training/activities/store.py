@@ -140,7 +140,7 @@ _END_SESSION = Statement(
         SESSIONS.c.user_id == bindparam("of_user"),
         SESSIONS.c.session_id == bindparam("of_activity"),
     )
-    .values(closed=literal(True))
+    .values(closed=literal(True), touched_at=func.now())
 )
 _DROP_STREAMS = Statement(
     delete(STREAMS).where(
@@ -230,13 +230,14 @@ class ActivityStore:
         values = key | {"seen_version": version}
         gone = False
         async with self._database.transaction() as session:
+            # The session first, as a close has it: else the two could wait for each other.
+            await session.run(_END_SESSION, key)
             if event is None:
                 touched = await session.run(_DELETE, values)
             else:
                 touched = await session.run(_DELETE_COUNTED, {**values, **outbox.values(event)})
             if touched != 1:
                 raise Undo
-            await session.run(_END_SESSION, key)
             await session.run(_DROP_STREAMS, key)
             await session.run(_DROP_CHUNKS, key)
             gone = True

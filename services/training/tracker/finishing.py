@@ -39,7 +39,7 @@ def finish(ended: Ended) -> tuple[FinishedActivity, outbox.Message]:
         spec.name: columns.measured(spec, column)
         for spec, column in zip(specs, joined.channels, strict=True)
     }
-    device = telemetry_pb2.DeviceSummary.FromString(ended.device_summary)
+    device = encoding.readable(telemetry_pb2.DeviceSummary.FromString(ended.device_summary))
     activity = activity_pb2.Activity.FromString(ended.message)
     summary = summarise(joined.time_ms, measured, Sport(activity.sport), encoding.claims_of(device))
     encoding.finish(
@@ -55,6 +55,7 @@ def finish(ended: Ended) -> tuple[FinishedActivity, outbox.Message]:
     totals = encoding.totals_of(activity)
     done = FinishedActivity(
         session=ended.session,
+        at=ended.now,
         epoch=ended.epoch,
         last_seq=ended.stored.row.last_seq,
         version=ended.version,

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from mesh.runtime.clock import Clock as ReadClock
@@ -73,6 +74,8 @@ class _Plan:
     accepted: list[RawBatch]
     samples: int = 0
     refused: bool = False
+    row: SessionRow | None = None
+    """The session's row once this is committed."""
 
 
 @dataclass(slots=True)
@@ -95,12 +98,13 @@ class TrackerFlow:
                 stored = await self.store.session(session)
                 row = stored.row if stored else None
                 decision = sessions.decide_open(row, epoch, fingerprint)
-                if decision.action is OpenAction.FINISHED:
-                    return [Opened(decision.resume_from_seq), Finished(self.clock())]
+                if stored is not None and decision.action is OpenAction.FINISHED:
+                    return [Opened(decision.resume_from_seq), Finished(stored.touched_at)]
                 if await self._apply(decision, session, epoch, opening, fingerprint, row):
                     return [Opened(decision.resume_from_seq)]
         except SessionRefusal as refusal:
-            return [_rejected(refusal)]
+            # Sent again, the same opening would fare no better.
+            return [_rejected(refusal)._replace(final=True)]
         raise Unavailable("the session is contended")
 
     async def _apply(
@@ -129,49 +133,54 @@ class TrackerFlow:
             return True
         return await self.store.take_over(session, epoch, row.last_seq)
 
-    async def load(self, session: SessionKey) -> Known | None:
-        """What is stored of a session."""
-        stored = await self.store.session(session)
-        return None if stored is None else _known(stored)
-
     async def append(
         self, runs: Sequence[Run], known: dict[SessionKey, Known]
     ) -> list[list[Outcome]]:
         """Commits runs of several sessions in one statement; the outcomes of each run.
 
-        `known` is this worker's memory: used, corrected, kept.
+        `known` is this worker's memory: used, corrected, kept. A run without outcomes is
+        of a session that other streams change all the time: nothing of it was decided.
         """
         outcomes: dict[int, list[Outcome]] = {}
         waiting = list(range(len(runs)))
         for _ in range(TRIES):
-            plans = {index: await self._plan(runs[index], known) for index in waiting}
-            committed = await self._commit([plan for plan in plans.values() if plan.accepted])
-            for index, plan in plans.items():
+            plans = await self._plans([runs[index] for index in waiting], known)
+            committed = await self._commit([plan for plan in plans if plan.accepted])
+            settled = []
+            for index, plan in zip(waiting, plans, strict=True):
                 if not plan.accepted or plan.run.session in committed:
                     outcomes[index] = plan.outcomes
-                    self._remember(plan, known)
+                    settled.append(plan)
                 else:
                     # The store knew better than this worker's memory.
                     known.pop(plan.run.session, None)
-            await self._show([plan for index, plan in plans.items() if index in outcomes], known)
+            _remember(settled, known)
+            self._show(settled, known)
             waiting = [index for index in waiting if index not in outcomes]
             if not waiting:
-                return [outcomes[index] for index in range(len(runs))]
-        raise Unavailable("the session is contended")
+                break
+        return [outcomes.get(index, []) for index in range(len(runs))]
 
-    async def _plan(self, run: Run, known: dict[SessionKey, Known]) -> _Plan:
-        memory = known.get(run.session)
-        if memory is not None:
-            plan = _decide(run, memory)
-            if not plan.refused:
-                return plan
+    async def _plans(self, runs: Sequence[Run], known: dict[SessionKey, Known]) -> list[_Plan]:
+        strangers = [run.session for run in runs if run.session not in known]
+        await self._learn(strangers, known)
+        plans = [_decide(run, known.get(run.session)) for run in runs]
         # What would be refused is refused by what is stored, not by what is remembered.
-        memory = await self.load(run.session)
-        if memory is None:
-            known.pop(run.session, None)
-        else:
-            known[run.session] = memory
-        return _decide(run, memory)
+        doubtful = {plan.run.session for plan in plans if plan.refused}.difference(strangers)
+        await self._learn(list(doubtful), known)
+        return [
+            _decide(plan.run, known.get(plan.run.session)) if plan.run.session in doubtful else plan
+            for plan in plans
+        ]
+
+    async def _learn(self, sessions: Sequence[SessionKey], known: dict[SessionKey, Known]) -> None:
+        if not sessions:
+            return
+        stored = await self.store.sessions(sessions)
+        for session in sessions:
+            known.pop(session, None)
+            if session in stored:
+                known[session] = _known(stored[session])
 
     async def _commit(self, plans: Sequence[_Plan]) -> set[SessionKey]:
         if not plans:
@@ -190,26 +199,13 @@ class TrackerFlow:
             ]
         )
 
-    def _remember(self, plan: _Plan, known: dict[SessionKey, Known]) -> None:
-        memory = known.get(plan.run.session)
-        if memory is not None:
-            for _ in plan.accepted:
-                memory.row = memory.row.after_batch()
-
-    async def _show(self, plans: Sequence[_Plan], known: dict[SessionKey, Known]) -> None:
-        watched = [
-            (plan.run.session, plan.accepted[-1])
-            for plan in plans
-            if plan.accepted and plan.run.session.activity in self.live.watchlist
-        ]
-        if watched:
-            await self.live.publish(
-                (
-                    session.activity,
-                    live_update.update(batch, known[session].channels, known[session].started_ms),
-                )
-                for session, batch in watched
-            )
+    def _show(self, plans: Sequence[_Plan], known: dict[SessionKey, Known]) -> None:
+        for plan in plans:
+            session = plan.run.session
+            if plan.accepted and session.activity in self.live.watchlist:
+                memory = known[session]
+                newest = live_update.update(plan.accepted[-1], memory.channels, memory.started_ms)
+                self.live.offer(session.activity, newest)
 
     async def set_clock(self, session: SessionKey, epoch: int, clock: Clock) -> list[Outcome]:
         """Keeps the best reading of the device's clock; silent where it is no better."""
@@ -238,14 +234,20 @@ class TrackerFlow:
             except SessionRefusal as refusal:
                 return [_rejected(refusal)]
             if stored is None or action is CloseAction.FINISHED:
-                return [Finished(self.clock())]
-            if await self._finish(session, epoch, stored, closing):
-                await self.live.publish([(session.activity, finished_event())])
-                return [Finished(self.clock())]
+                return [Finished(stored.touched_at if stored else self.clock())]
+            ended_at = self.clock()
+            if await self._finish(session, epoch, stored, closing, ended_at):
+                self.live.offer(session.activity, finished_event())
+                return [Finished(ended_at)]
         raise Unavailable("the session is contended")
 
     async def _finish(
-        self, session: SessionKey, epoch: int, stored: StoredSession, closing: Closing
+        self,
+        session: SessionKey,
+        epoch: int,
+        stored: StoredSession,
+        closing: Closing,
+        ended_at: datetime,
     ) -> bool:
         found = await self.store.activity(session)
         if found is None:
@@ -257,7 +259,7 @@ class TrackerFlow:
             self._pool,
             finishing.finish,
             finishing.Ended(
-                session, epoch, stored, message, version, chunk, closing.summary, self.clock()
+                session, epoch, stored, message, version, chunk, closing.summary, ended_at
             ),
         )
         return await self.store.finish(done, event)
@@ -283,7 +285,15 @@ def _decide(run: Run, memory: Known | None) -> _Plan:
             if row is not None:
                 refusal.resume_from_seq = row.resume_from_seq
             plan.outcomes.append(_rejected(refusal, batch.seq))
+    plan.row = row
     return plan
+
+
+def _remember(plans: Sequence[_Plan], known: dict[SessionKey, Known]) -> None:
+    for plan in plans:
+        memory = known.get(plan.run.session)
+        if memory is not None and plan.row is not None:
+            memory.row = plan.row
 
 
 def _known(stored: StoredSession) -> Known:

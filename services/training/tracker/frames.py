@@ -88,9 +88,16 @@ class Finished(NamedTuple):
 Outcome: TypeAlias = Opened | Acknowledged | Rejected | Finished
 
 
+class Nameless(NamedTuple):
+    """A session whose name is none of ours, as it came."""
+
+    name: str
+    activity: str = ""
+
+
 class Result(NamedTuple):
     """What became of a frame."""
 
-    session: SessionKey
+    session: SessionKey | Nameless
     epoch: int
     outcome: Outcome

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from typing import Final
 
 import structlog
 
+from mesh.runtime import tasks
 from mesh.runtime.errors import Unavailable
 from services.training.keys import SessionKey
 from services.training.samples.rules.batches import RawBatch
@@ -30,6 +31,10 @@ from services.training.tracker.frames import (
 
 MOST_WAITING_BYTES: Final = 32 << 20
 """Of frames that were read and are not durable yet; beyond it the stream is not read on."""
+FRAME_BYTES: Final = 2048
+"""What a frame takes beside its columns, however small they are."""
+MOST_UNHEARD: Final = 16_384
+"""Results that nobody has taken; beyond it the stream is not read on."""
 MOST_SESSIONS_PER_COMMIT: Final = 512
 MOST_BYTES_PER_COMMIT: Final = 8 << 20
 MOST_BATCHES_PER_RUN: Final = 128
@@ -37,6 +42,7 @@ MOST_KNOWN: Final = 20_000
 MOST_RESULTS: Final = 4096
 SLOW_AT_ONCE: Final = 8
 """Sessions that open, close or set their clock at the same time."""
+AGAIN_AFTER_S: Final = 0.1
 _UNSERVED: Final = Rejected(
     0, "SESSION_UNKNOWN", "the session could not be served; open it again", True, 0
 )
@@ -50,87 +56,108 @@ class Ingest:
         self._flow = flow
         self._stopping = stopping
         self._known: OrderedDict[SessionKey, Known] = OrderedDict()
-        self._lanes: dict[SessionKey, deque[Frame]] = {}
+        self._lanes: OrderedDict[SessionKey, deque[Frame]] = OrderedDict()
         self._busy: set[SessionKey] = set()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
-        self._room.set()
-        self._results: asyncio.Queue[Result | None] = asyncio.Queue()
+        self._results: deque[Result] = deque()
+        self._news = asyncio.Event()
         self._slow = asyncio.Semaphore(SLOW_AT_ONCE)
-        self._ended = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._read_out = False
+        self._over = False
+        self._failure: BaseException | None = None
 
-    async def run(self, frames: AsyncIterator[Sequence[Frame]]) -> AsyncIterator[list[Result]]:
+    async def run(
+        self, frames: AsyncIterator[Sequence[Frame | Result]]
+    ) -> AsyncGenerator[list[Result], None]:
         """Takes frames until they end; answers with what became of each."""
-        async with asyncio.TaskGroup() as group:
-            work = [
-                reading := group.create_task(self._read(frames)),
-                group.create_task(self._commit_groups(group)),
-                group.create_task(self._stop(reading)),
-            ]
-            try:
-                while (results := await self._gather()) is not None:
-                    yield results
-            finally:
-                # Whoever listens is gone, or all is said: what is half done is done again.
-                for task in work:
-                    task.cancel()
+        reading = self._start(self._read(frames))
+        self._start(self._commit_groups())
+        self._start(self._stop(reading))
+        try:
+            while results := await self._gather():
+                yield results
+        finally:
+            # Whoever listens is gone, or all is said: what is half done is done again.
+            await tasks.end(self._tasks)
+        if self._failure is not None:
+            raise self._failure
 
-    async def _read(self, frames: AsyncIterator[Sequence[Frame]]) -> None:
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = self._failure or error
+            self._over = True
+            self._news.set()
+
+    async def _read(self, frames: AsyncIterator[Sequence[Frame | Result]]) -> None:
         async for some in frames:
             for frame in some:
-                self._lanes.setdefault(frame.session, deque()).append(frame)
-                self._waiting_bytes += frame.size
+                if isinstance(frame, Result):
+                    self._tell(frame)
+                else:
+                    self._lanes.setdefault(frame.session, deque()).append(frame)
+                    self._waiting_bytes += frame.size + FRAME_BYTES
             self._wake.set()
-            if self._waiting_bytes > MOST_WAITING_BYTES:
+            while self._is_full():
                 self._room.clear()
                 await self._room.wait()
-        self._ended = True
+        self._read_out = True
         self._wake.set()
+
+    def _is_full(self) -> bool:
+        return self._waiting_bytes > MOST_WAITING_BYTES or len(self._results) > MOST_UNHEARD
 
     async def _stop(self, reading: asyncio.Task[None]) -> None:
         """When this process ends, what was read is committed and the rest goes elsewhere."""
         await self._stopping.wait()
         reading.cancel()
-        self._ended = True
+        self._read_out = True
         self._wake.set()
 
-    async def _gather(self) -> list[Result] | None:
-        """All results that are there, at least one; None after the last."""
-        first = await self._results.get()
-        if first is None:
-            return None
-        results = [first]
-        while len(results) < MOST_RESULTS and not self._results.empty():
-            result = self._results.get_nowait()
-            if result is None:
-                self._results.put_nowait(None)
-                break
-            results.append(result)
+    async def _gather(self) -> list[Result]:
+        """All results that are there, at least one; none after the last."""
+        while not self._results and not self._over:
+            self._news.clear()
+            await self._news.wait()
+        count = min(len(self._results), MOST_RESULTS)
+        results = [self._results.popleft() for _ in range(count)]
+        self._room.set()
         return results
 
-    async def _commit_groups(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            runs = self._take(group)
+    def _tell(self, result: Result) -> None:
+        self._results.append(result)
+        self._news.set()
+
+    async def _commit_groups(self) -> None:
+        while self._lanes or not self._read_out:
+            runs = self._take()
             if runs:
                 await self._commit(runs)
                 continue
-            if self._ended and not self._lanes:
-                self._results.put_nowait(None)
-                return
             await self._wake.wait()
             self._wake.clear()
+        self._over = True
+        self._news.set()
 
-    def _take(self, group: asyncio.TaskGroup) -> list[Run]:
+    def _take(self) -> list[Run]:
         """The next batches of every free session; what is no batch is started on the side."""
         runs: list[Run] = []
         size = 0
-        for session, lane in list(self._lanes.items()):
+        for session, lane in self._lanes.items():
             if session in self._busy:
                 continue
             if not isinstance(lane[0].content, RawBatch):
                 self._busy.add(session)
-                group.create_task(self._do(session, lane[0]))
+                self._start(self._do(session, lane[0]))
             elif len(runs) < MOST_SESSIONS_PER_COMMIT and size < MOST_BYTES_PER_COMMIT:
                 run, taken = _run(lane)
                 size += taken
@@ -143,7 +170,7 @@ class Ingest:
         except Unavailable as trouble:
             # Nothing is acknowledged, nothing is forgotten: the frames wait in their lanes.
             _log.warning("commit_waits", sessions=len(runs), why=trouble.detail)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(AGAIN_AFTER_S)
             return
         except Exception:
             _log.exception("commit_failed", sessions=len(runs))
@@ -152,8 +179,10 @@ class Ingest:
         while len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         for run, some in zip(runs, outcomes, strict=True):
-            self._done(run.session, len(run.batches))
-            self._answer(run.session, run.epoch, some)
+            # Without outcomes, its frames wait in their lane for the next group.
+            if some:
+                self._done(run.session, len(run.batches))
+                self._answer(run.session, run.epoch, some)
 
     async def _commit_apart(self, runs: Sequence[Run]) -> None:
         # One session's trouble is its own: the others of the group go on without it.
@@ -162,6 +191,7 @@ class Ingest:
                 await self._commit([run])
             return
         (run,) = runs
+        self._known.pop(run.session, None)
         self._done(run.session, len(run.batches))
         self._answer(run.session, run.epoch, [_UNSERVED])
 
@@ -171,7 +201,7 @@ class Ingest:
                 outcomes = await self._decide(frame)
         except Unavailable as trouble:
             _log.warning("frame_waits", why=trouble.detail)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(AGAIN_AFTER_S)
         except Exception:
             _log.exception("frame_failed")
             self._done(session, 1)
@@ -202,15 +232,17 @@ class Ingest:
     def _done(self, session: SessionKey, count: int) -> None:
         lane = self._lanes[session]
         for _ in range(count):
-            self._waiting_bytes -= lane.popleft().size
-        if not lane:
+            self._waiting_bytes -= lane.popleft().size + FRAME_BYTES
+        if lane:
+            # Behind the others: who always has more to say does not keep them waiting.
+            self._lanes.move_to_end(session)
+        else:
             del self._lanes[session]
-        if self._waiting_bytes <= MOST_WAITING_BYTES:
-            self._room.set()
+        self._room.set()
 
     def _answer(self, session: SessionKey, epoch: int, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
-            self._results.put_nowait(Result(session, epoch, outcome))
+            self._tell(Result(session, epoch, outcome))
 
 
 def _run(lane: deque[Frame]) -> tuple[Run, int]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import UTC
 from functools import lru_cache
 
-from mesh.runtime import Call, names
+from mesh.runtime import Call, names, validation
+from mesh.runtime.errors import MeshError
 from palestra.training.v1 import tracker_service_pb2 as pb
 from services.training.activities.encoding import timestamp
 from services.training.keys import SessionKey
 from services.training.samples.encoding import channels_of
 from services.training.samples.rules.batches import RawBatch, RawColumn
+from services.training.samples.rules.errors import SessionRefusal
 from services.training.tracker.flow import TrackerFlow
 from services.training.tracker.frames import (
     Acknowledged,
@@ -21,12 +24,14 @@ from services.training.tracker.frames import (
     Content,
     Finished,
     Frame,
+    Nameless,
     Opened,
     Opening,
     Rejected,
     Result,
 )
 from services.training.tracker.ingest import Ingest
+from services.training.tracker.rules import sessions
 
 
 class TrackerRpc:
@@ -41,18 +46,27 @@ class TrackerRpc:
     async def IngestTelemetry(
         self, requests: AsyncIterator[pb.IngestTelemetryRequest], call: Call
     ) -> AsyncIterator[pb.IngestTelemetryResponse]:
-        async for results in Ingest(self._flow, self._stopping).run(_decoded(requests)):
-            yield _encode(results)
+        ingest = Ingest(self._flow, self._stopping)
+        async with aclosing(ingest.run(_decoded(requests))) as answers:
+            async for results in answers:
+                yield _encode(results)
 
 
 async def _decoded(
     requests: AsyncIterator[pb.IngestTelemetryRequest],
-) -> AsyncIterator[Sequence[Frame]]:
+) -> AsyncIterator[Sequence[Frame | Result]]:
     async for request in requests:
-        yield [
-            Frame(_key(frame.session), frame.epoch, _content(frame), frame.ByteSize())
-            for frame in request.frames
-        ]
+        yield [_frame(frame) for frame in request.frames]
+
+
+def _frame(frame: pb.SessionFrame) -> Frame | Result:
+    """What a frame says, or why it could not be read: that is its session's trouble only."""
+    try:
+        session = _key(frame.session)
+    except MeshError as error:
+        refused = Rejected(0, "SESSION_UNKNOWN", str(error), True, 0)
+        return Result(Nameless(frame.session), frame.epoch, refused)
+    return Frame(session, frame.epoch, _content(frame), frame.ByteSize())
 
 
 @lru_cache(maxsize=20_000)
@@ -73,7 +87,7 @@ def _content(frame: pb.SessionFrame) -> Content:
     if kind == "open":
         return _opening(frame)
     if kind == "close":
-        return Closing(frame.close.last_seq, frame.close.summary.SerializeToString())
+        return _closing(frame.close)
     if kind == "clock":
         return Clock(frame.clock.offset_ms, frame.clock.round_trip_ms)
     return Rejected(0, "BATCH_MALFORMED", "a frame without content", False, 0)
@@ -82,8 +96,10 @@ def _content(frame: pb.SessionFrame) -> Content:
 def _opening(frame: pb.SessionFrame) -> Content:
     description = frame.open
     try:
+        validation.check(description)
+        sessions.check_start(description.start_time.ToMilliseconds())
         channels = channels_of(description)
-    except ValueError as error:
+    except (MeshError, SessionRefusal, ValueError) as error:
         return Rejected(0, "BATCH_MALFORMED", str(error), True, 0)
     return Opening(
         sport=description.sport,
@@ -93,6 +109,14 @@ def _opening(frame: pb.SessionFrame) -> Content:
         channels=channels,
         encoded=description.SerializeToString(),
     )
+
+
+def _closing(close: pb.SessionClose) -> Content:
+    try:
+        validation.check(close.summary)
+    except MeshError as error:
+        return Rejected(0, "BATCH_MALFORMED", str(error), False, 0)
+    return Closing(close.last_seq, close.summary.SerializeToString())
 
 
 def _encode(results: Sequence[Result]) -> pb.IngestTelemetryResponse:

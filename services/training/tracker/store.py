@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from mesh.runtime import outbox
-from mesh.runtime.sql import Database, Session, Statement, Undo
+from mesh.runtime.sql import Database, Row, Session, Statement, Undo
 from services.training.keys import SessionKey
 from services.training.tables import ACTIVITIES, CHUNKS, SESSIONS, STREAMS
 from services.training.tracker.frames import Clock, Opening
@@ -49,6 +49,8 @@ class StoredSession:
     clock: Clock | None
     description: bytes
     """SessionDescription of the contract, serialised."""
+    touched_at: datetime
+    """Of a closed session, when it ended."""
 
 
 class Append(NamedTuple):
@@ -76,6 +78,8 @@ class FinishedActivity(NamedTuple):
     """The activity that a session became."""
 
     session: SessionKey
+    at: datetime
+    """When it ended, by our clock."""
     epoch: int
     last_seq: int
     version: int
@@ -90,18 +94,18 @@ class FinishedActivity(NamedTuple):
 _ours = and_(
     SESSIONS.c.user_id == bindparam("of_user"), SESSIONS.c.session_id == bindparam("of_session")
 )
-_SESSION = Statement(
-    select(
-        SESSIONS.c.epoch,
-        SESSIONS.c.last_seq,
-        SESSIONS.c.fingerprint,
-        SESSIONS.c.closed,
-        SESSIONS.c.sample_count,
-        SESSIONS.c.clock_offset_ms,
-        SESSIONS.c.clock_round_trip_ms,
-        SESSIONS.c.description,
-    ).where(_ours)
+_stored_session = (
+    SESSIONS.c.epoch,
+    SESSIONS.c.last_seq,
+    SESSIONS.c.fingerprint,
+    SESSIONS.c.closed,
+    SESSIONS.c.sample_count,
+    SESSIONS.c.clock_offset_ms,
+    SESSIONS.c.clock_round_trip_ms,
+    SESSIONS.c.description,
+    SESSIONS.c.touched_at,
 )
+_SESSION = Statement(select(*_stored_session).where(_ours))
 _new = (
     upsert(SESSIONS)
     .values(
@@ -174,6 +178,21 @@ def _array(name: str, kind: object) -> object:
     return bindparam(name, type_=ARRAY(kind))  # type: ignore[arg-type]
 
 
+_wanted = (
+    func.unnest(_array("users", Uuid), _array("sessions", Uuid))
+    .table_valued(column("user_id", Uuid), column("session_id", Uuid))
+    .render_derived(name="wanted")
+)
+_SESSIONS = Statement(
+    select(SESSIONS.c.user_id, SESSIONS.c.session_id, *_stored_session).join_from(
+        _wanted,
+        SESSIONS,
+        and_(
+            SESSIONS.c.user_id == _wanted.c.user_id,
+            SESSIONS.c.session_id == _wanted.c.session_id,
+        ),
+    )
+)
 _input = (
     func.unnest(
         _array("users", Uuid),
@@ -247,7 +266,7 @@ _CLOSE = Statement(
         SESSIONS.c.last_seq == bindparam("seen_seq"),
         ~SESSIONS.c.closed,
     )
-    .values(closed=literal(True, Boolean), touched_at=func.now())
+    .values(closed=literal(True, Boolean), touched_at=bindparam("ended_at"))
 )
 _finished = (
     update(ACTIVITIES)
@@ -293,6 +312,13 @@ def _key(session: SessionKey) -> dict[str, Any]:
     return {"of_user": session.user_id, "of_session": session.session_id}
 
 
+def _stored(found: Row) -> StoredSession:
+    epoch, last_seq, fingerprint, closed, count, offset, round_trip, description, touched = found
+    clock = None if offset is None else Clock(offset, round_trip)
+    row = SessionRow(epoch, last_seq, fingerprint, closed)
+    return StoredSession(row, count, clock, description, touched)
+
+
 class TrackerStore:
     """Rows of live sessions <-> the domain."""
 
@@ -302,12 +328,16 @@ class TrackerStore:
     async def session(self, session: SessionKey) -> StoredSession | None:
         """A session as it is stored, if it was ever opened."""
         found = await self._database.row(_SESSION, _key(session))
-        if found is None:
-            return None
-        epoch, last_seq, fingerprint, closed, count, offset, round_trip, description = found
-        clock = None if offset is None else Clock(offset, round_trip)
-        row = SessionRow(epoch, last_seq, bytes(fingerprint), closed)
-        return StoredSession(row, count, clock, bytes(description))
+        return None if found is None else _stored(found)
+
+    async def sessions(self, wanted: Sequence[SessionKey]) -> dict[SessionKey, StoredSession]:
+        """Several sessions as they are stored, those that were ever opened."""
+        values = {
+            "users": [each.user_id for each in wanted],
+            "sessions": [each.session_id for each in wanted],
+        }
+        rows = await self._database.rows(_SESSIONS, values)
+        return {SessionKey(*row[:2]): _stored(row[2:]) for row in rows}
 
     async def create(
         self, activity: NewActivity, epoch: int, opening: Opening, fingerprint: bytes
@@ -387,7 +417,11 @@ class TrackerStore:
             "new_totals": done.totals,
             "new_message": done.message,
         }
-        closing = key | {"of_epoch": done.epoch, "seen_seq": done.last_seq}
+        closing = key | {
+            "of_epoch": done.epoch,
+            "seen_seq": done.last_seq,
+            "ended_at": done.at,
+        }
         whole = False
         async with self._database.transaction() as session:
             if await session.run(_CLOSE, closing) != 1:
