@@ -312,7 +312,7 @@ def _key(session: SessionKey) -> dict[str, Any]:
     return {"of_user": session.user_id, "of_session": session.session_id}
 
 
-def _stored(found: Row) -> StoredSession:
+def _decoded(found: Row) -> StoredSession:
     epoch, last_seq, fingerprint, closed, count, offset, round_trip, description, touched = found
     clock = None if offset is None else Clock(offset, round_trip)
     row = SessionRow(epoch, last_seq, fingerprint, closed)
@@ -328,7 +328,7 @@ class TrackerStore:
     async def session(self, session: SessionKey) -> StoredSession | None:
         """A session as it is stored, if it was ever opened."""
         found = await self._database.row(_SESSION, _key(session))
-        return None if found is None else _stored(found)
+        return None if found is None else _decoded(found)
 
     async def sessions(self, wanted: Sequence[SessionKey]) -> dict[SessionKey, StoredSession]:
         """Several sessions as they are stored, those that were ever opened."""
@@ -337,7 +337,7 @@ class TrackerStore:
             "sessions": [each.session_id for each in wanted],
         }
         rows = await self._database.rows(_SESSIONS, values)
-        return {SessionKey(*row[:2]): _stored(row[2:]) for row in rows}
+        return {SessionKey(*row[:2]): _decoded(row[2:]) for row in rows}
 
     async def create(
         self, activity: NewActivity, epoch: int, opening: Opening, fingerprint: bytes

@@ -157,7 +157,12 @@ class Device:
                 assert each.reject.resume_from_seq > 0, each
 
 
-@pytest.mark.parametrize("seed", [secrets.randbelow(10**6)])
+@pytest.fixture
+def seed() -> int:
+    """Drawn for each run; printed, so that a failure can be had again."""
+    return secrets.randbelow(10**6)
+
+
 async def test_what_is_stored_is_what_was_recorded_however_it_came(
     folder: Path, stores: Stores, signer: Signer, seed: int
 ) -> None:
