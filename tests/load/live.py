@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from palestra_watch.batches import batch_of
 from tests.load.closed_loop import Bounds
 from tests.load.figures import Tally
 from tests.load.requests import Load
-from tests.load.session import LoadSession, load_session, recording
+from tests.load.session import LIMIT_S, LoadSession, Refused, load_session, recording
 from tests.load.world import World
 
 SESSIONS = 4
@@ -102,8 +102,7 @@ async def watch(world: World) -> AsyncIterator[Load]:
             tasks = [asyncio.create_task(audience.watch()) for _ in range(WATCHERS)]
             session.listen()
             try:
-                await asyncio.wait_for(audience.all_present.wait(), _SETTLED_S * 10)
-                await asyncio.sleep(_SETTLED_S)
+                await _seated(audience, tasks)
                 yield _beating(session, audience, made)
             finally:
                 for task in tasks:
@@ -112,6 +111,19 @@ async def watch(world: World) -> AsyncIterator[Load]:
                 await audience.close()
     finally:
         await channel.close(None)
+
+
+async def _seated(audience: _Audience, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Waits until all watch; a watcher that was refused says why."""
+    present = asyncio.create_task(audience.all_present.wait())
+    await asyncio.wait([present, *tasks], timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done():
+            task.result()
+    if not present.done():
+        present.cancel()
+        raise Refused(f"{audience.present} of {WATCHERS} watch after {LIMIT_S:.0f} s")
+    await asyncio.sleep(_SETTLED_S)
 
 
 def _beating(session: LoadSession, audience: _Audience, made: Any) -> Load:
