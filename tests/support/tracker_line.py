@@ -31,6 +31,7 @@ class Line:
         self.results: list[pb.SessionResult] = []
         self._on_result = on_result
         self._news = asyncio.Condition()
+        self._writing = asyncio.Lock()
         self.reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -59,7 +60,9 @@ class Line:
 
     async def send(self, *frames: pb.SessionFrame) -> None:
         """Sends frames in one message."""
-        await self.stream.write(pb.IngestTelemetryRequest(frames=frames))
+        # gRPC takes one write at a time; a second one at once would break the stream.
+        async with self._writing:
+            await self.stream.write(pb.IngestTelemetryRequest(frames=frames))
 
     async def acknowledged(self, session: Recorded, seq: int) -> None:
         """Waits until batch `seq` of a session is acknowledged."""
