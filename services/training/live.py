@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from palestra.training.v1 import activity_service_pb2 as pb
@@ -103,23 +104,28 @@ class LiveBus:
 
     @asynccontextmanager
     async def watch(self, activity: str) -> AsyncIterator[AsyncIterator[bytes | None]]:
-        """The updates of an activity as they come; None now and then where none does."""
+        """The updates of an activity as they come; None now and then where none does.
+
+        They end where Redis does not answer: watch again.
+        """
         subscription = self._redis.pubsub(ignore_subscribe_messages=True)
         try:
-            await self._enlist(activity)
-            await subscription.subscribe(_CHANNEL + activity)
             yield self._updates(subscription, activity)
         finally:
             await subscription.aclose()  # type: ignore[no-untyped-call]
 
-    async def _updates(self, subscription: object, activity: str) -> AsyncIterator[bytes | None]:
-        enlisted_at = time.monotonic()
-        while True:
-            message = await subscription.get_message(timeout=1.0)  # type: ignore[attr-defined]
-            yield message["data"] if message else None
-            if time.monotonic() - enlisted_at > REFRESH_S:
-                await self._enlist(activity)
-                enlisted_at = time.monotonic()
+    async def _updates(self, subscription: PubSub, activity: str) -> AsyncIterator[bytes | None]:
+        try:
+            await subscription.subscribe(_CHANNEL + activity)
+            enlisted_at = -REFRESH_S
+            while True:
+                if time.monotonic() - enlisted_at > REFRESH_S:
+                    await self._enlist(activity)
+                    enlisted_at = time.monotonic()
+                message = await subscription.get_message(timeout=1.0)
+                yield message["data"] if message else None
+        except RedisError as error:
+            _log.warning("watch_broken", error=type(error).__name__)
 
     async def _enlist(self, activity: str) -> None:
         now = time.time()

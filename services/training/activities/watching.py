@@ -44,7 +44,9 @@ class WatchFlow:
     async def _events(
         self, activity: SessionKey, updates: AsyncIterator[bytes | None]
     ) -> AsyncIterator[bytes]:
-        spoke_at = looked_at = time.monotonic()
+        spoke_at = time.monotonic()
+        # At once, for it may have ended before the updates began to come.
+        looked_at = spoke_at - LOOK_AGAIN_S
         yield _heartbeat()
         async for update in updates:
             now = time.monotonic()
@@ -56,7 +58,7 @@ class WatchFlow:
             elif now - spoke_at > HEARTBEAT_S:
                 spoke_at = now
                 yield _heartbeat()
-            if now - looked_at > LOOK_AGAIN_S:
+            if now - looked_at >= LOOK_AGAIN_S:
                 looked_at = now
                 end = await self._end(activity, first=False)
                 if end is not None:
