@@ -6,12 +6,13 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from mesh.runtime import Call, masks, names, pages, wire
+from mesh.runtime.errors import MeshError
 from palestra.training.v1 import activity_pb2
 from palestra.training.v1 import activity_service_pb2 as pb
 from services.training.activities.flow import ActivityFlow
@@ -118,8 +119,16 @@ def _masked(mask: FieldMask, message: bytes) -> bytes:
     return activity.SerializeToString()
 
 
-def _place(cursor: list[str] | None) -> tuple[datetime, uuid.UUID] | None:
+def _place(cursor: list[Any] | None) -> tuple[datetime, uuid.UUID] | None:
     if cursor is None:
         return None
-    started_at, activity_id = cursor
-    return datetime.fromisoformat(started_at), uuid.UUID(activity_id)
+    # Anybody can make a token, so that its content is as little to be trusted as its shape.
+    try:
+        at, activity_id = cursor
+        started_at = datetime.fromisoformat(at)
+        place = started_at, uuid.UUID(activity_id)
+    except (ValueError, TypeError, AttributeError):
+        raise MeshError("PAGE_TOKEN_INVALID") from None
+    if started_at.tzinfo is None:
+        raise MeshError("PAGE_TOKEN_INVALID")
+    return place

@@ -18,6 +18,7 @@ from services.training.progress.rules import (
     Period,
     counted,
     increments,
+    latest_today,
     resolve_range,
     roll_up,
 )
@@ -44,7 +45,7 @@ class ProgressFlow:
         Raises:
             ProgressRangeInvalid
         """
-        first, last = resolve_range(start, end, self.clock().date(), period)
+        first, last = resolve_range(start, end, latest_today(self.clock()), period)
         return roll_up(await self.store.days(user_id, first, last), period, sports)
 
 

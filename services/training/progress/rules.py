@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from typing import ClassVar, Final
 
@@ -168,6 +168,11 @@ def roll_up(
         ((key, amount) for key, amount in totals.items() if amount.activity_count > 0),
         key=lambda total: total[0],
     )
+
+
+def latest_today(now: datetime) -> date:
+    """The date where the day begins first (UTC+14): whose day it is already must see it."""
+    return (now.astimezone(UTC) + timedelta(hours=14)).date()
 
 
 def resolve_range(

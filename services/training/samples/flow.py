@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
+from mesh.runtime.errors import Unavailable
 from palestra.training.v1 import telemetry_pb2
 from services.training.keys import SessionKey
 from services.training.samples.encoding import stored_channels
@@ -20,7 +22,9 @@ from services.training.samples.rules.streams import (
     decimals_of,
     downsample,
 )
-from services.training.samples.store import TIMES, SampleStore
+from services.training.samples.store import TIMES, SampleStore, StoredSamples
+
+TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,18 @@ class SampleFlow:
         Raises:
             ActivityNotFound
         """
-        about = await self.store.samples(activity)
-        if about is None:
-            raise ActivityNotFound("there is no such activity")
-        description = telemetry_pb2.SessionDescription.FromString(about.description)
-        specs = stored_channels(description)
-        chosen = [i for i, spec in enumerate(specs) if not wanted or spec.name in wanted]
-        joined = await self._columns(activity, specs, chosen, archived=about.closed)
+        for _ in range(TRIES):
+            about = await self.store.samples(activity)
+            if about is None:
+                raise ActivityNotFound("there is no such activity")
+            description = telemetry_pb2.SessionDescription.FromString(about.description)
+            specs = stored_channels(description)
+            chosen = [i for i, spec in enumerate(specs) if not wanted or spec.name in wanted]
+            joined = await self._columns(activity, about, specs, chosen)
+            if joined is not None:
+                break
+        else:
+            raise Unavailable("the activity keeps changing")
         start_ms = description.start_time.ToMilliseconds()
         values = {
             specs[index].name: columns.measured(specs[index], joined.channels[place])
@@ -74,18 +83,22 @@ class SampleFlow:
     async def _columns(
         self,
         activity: SessionKey,
+        about: StoredSamples,
         specs: Sequence[ChannelSpec],
         chosen: Sequence[int],
-        *,
-        archived: bool,
-    ) -> columns.SessionColumns:
-        if archived:
+    ) -> columns.SessionColumns | None:
+        """The samples; None where they are not where they were a moment ago: it ended, or went."""
+        if about.closed:
             bodies = await self.store.streams(activity, chosen)
+            if TIMES not in bodies:
+                return None
             return columns.SessionColumns(
                 archive.decode_times(bodies[TIMES]),
                 tuple(archive.decode_column(bodies[index]) for index in chosen),
             )
         body = await self.store.chunks(activity)
+        if about.sample_count and not body:
+            return None
         joined = columns.join_batches(chunks.decode_chunk(body, specs), specs)
         return columns.SessionColumns(
             joined.time_ms, tuple(joined.channels[index] for index in chosen)

@@ -21,6 +21,7 @@ class StoredSamples(NamedTuple):
 
     description: bytes
     closed: bool
+    sample_count: int
 
 
 _STREAMS = Statement(
@@ -31,7 +32,7 @@ _STREAMS = Statement(
     )
 )
 _SESSION = Statement(
-    select(SESSIONS.c.description, SESSIONS.c.closed)
+    select(SESSIONS.c.description, SESSIONS.c.closed, SESSIONS.c.sample_count)
     .join(
         ACTIVITIES,
         and_(
@@ -68,7 +69,7 @@ class SampleStore:
     async def samples(self, activity: SessionKey) -> StoredSamples | None:
         """What describes an activity's samples; None where there is none, or it was deleted."""
         row = await self._database.row(_SESSION, _key(activity))
-        return StoredSamples(bytes(row[0]), row[1]) if row else None
+        return StoredSamples(*row) if row else None
 
     async def streams(self, activity: SessionKey, channels: Sequence[int]) -> dict[int, bytes]:
         """The archived streams of some channels, by index, and the times."""
