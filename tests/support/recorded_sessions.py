@@ -11,6 +11,7 @@ import struct
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from palestra.training.v1 import sport_pb2, telemetry_pb2
@@ -37,7 +38,7 @@ class Recorded:
 
     user: uuid.UUID
     id: uuid.UUID = field(default_factory=uuid.uuid4)
-    sport: sport_pb2.Sport = sport_pb2.SPORT_RUNNING
+    sport: sport_pb2.Sport.ValueType = sport_pb2.SPORT_RUNNING
     start_ms: int = START_MS
     channels: Sequence[telemetry_pb2.ChannelDescription] = CHANNELS
     batches: list[telemetry_pb2.Batch] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Recorded:
     def record(self, rows: Sequence[Row]) -> telemetry_pb2.Batch:
         """The next batch."""
         times = [row[0] for row in rows]
-        deltas = [0, *(after - before for before, after in zip(times, times[1:], strict=False))]
+        deltas = [0, *(after - before for before, after in pairwise(times))]
         batch = telemetry_pb2.Batch(
             seq=len(self.batches) + 1,
             first_time_ms=times[0],

@@ -98,7 +98,7 @@ async def line(
     channel: grpc.aio.Channel, on_result: Callable[[pb.SessionResult], None] = lambda _: None
 ) -> AsyncIterator[Line]:
     """Opens a stream; cut at the end of the block."""
-    stream = TrackerServiceStub(channel).IngestTelemetry(metadata=AS_INTEGRATION)
+    stream = TrackerServiceStub(channel).IngestTelemetry(None, metadata=AS_INTEGRATION)
     made = Line(stream, on_result)
     try:
         yield made

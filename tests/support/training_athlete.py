@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -19,6 +20,11 @@ from tests.support.served import Metadata, as_edge
 from tests.support.training_worker import Worker
 
 SCOPES = ("activities.read", "activities.write")
+
+if TYPE_CHECKING:
+    # The stubs of asyncio's channels are types only.
+    from palestra.training.v1.activity_service_pb2_grpc import ActivityServiceAsyncStub
+    from palestra.training.v1.progress_service_pb2_grpc import ProgressServiceAsyncStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +62,12 @@ def athlete(signer: Signer) -> Athlete:
     return Athlete(user, as_edge(signer.token(user, SCOPES)))
 
 
-def activities(worker: Worker) -> ActivityServiceStub:
+def activities(worker: Worker) -> ActivityServiceAsyncStub:
     """The activities' methods."""
     return ActivityServiceStub(worker.channel)
 
 
-def progress(worker: Worker) -> ProgressServiceStub:
+def progress(worker: Worker) -> ProgressServiceAsyncStub:
     """Progress's method."""
     return ProgressServiceStub(worker.channel)
 

@@ -94,7 +94,9 @@ async def worker(
         if on_the_bus:
             leases = Leases(database.url)
             leases.add("relay", relay.Relay(database.url, redis, TRAINING, 0).run)
-            for name, consume in Consumer(database, redis, TRAINING, parts.handlers).works():
+            reading = connect_redis(stores.redis_url(TRAINING), repeats=0)
+            stack.push_async_callback(reading.aclose)
+            for name, consume in Consumer(database, reading, TRAINING, parts.handlers).works():
                 leases.add(name, consume)
             work.append(leases.run)
         stack.push_async_callback(_end, [asyncio.create_task(_run(each)) for each in work])

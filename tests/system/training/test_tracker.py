@@ -341,7 +341,7 @@ async def test_a_summary_that_makes_no_sense_does_not_keep_a_session_from_its_en
 async def test_only_integration_may_call_it(one: Worker, runner: Athlete) -> None:
     from palestra.training.v1.tracker_service_pb2_grpc import TrackerServiceStub
 
-    stream = TrackerServiceStub(one.channel).IngestTelemetry(metadata=runner.metadata)
+    stream = TrackerServiceStub(one.channel).IngestTelemetry(None, metadata=runner.metadata)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stream.read()
     assert reason_of(refused.value) == "CALLER_REFUSED"
