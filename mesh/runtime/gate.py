@@ -102,8 +102,10 @@ class Gate:
                     with traces.span(call):
                         async with aclosing(run(requests, call)) as responses:
                             async for response in responses:
-                                await context.write(response)
+                                await _write(context, response)
                 self._count(method, call, "OK")
+            except _Gone:
+                self._count(method, call, "CANCELLED")
             except Exception as error:
                 expired = limit.expired() and isinstance(error, TimeoutError)
                 await self._refuse(
@@ -180,6 +182,17 @@ class Gate:
 def _outcomes(source: str, service: str, path: str, code: str) -> Counter:
     # Callers are workloads of the catalogue and codes are gRPC's: there are few of each.
     return metrics.REQUESTS.labels("destination", source, service, path, code)
+
+
+class _Gone(Exception):
+    """Whoever called is not there any more: nobody can be told anything."""
+
+
+async def _write(context: Context, response: Any) -> None:
+    try:
+        await context.write(response)
+    except grpc.aio.InternalError as error:
+        raise _Gone from error
 
 
 def _deadline_s(context: Context, timeout_s: float | None) -> float | None:
