@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.types.array import ListBinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -111,6 +112,11 @@ def _meaning(error: psycopg.DatabaseError) -> Exception:
     return error
 
 
+async def _configure(connection: AsyncConnection[Row]) -> None:
+    """Lists go as binary: as text, each byte of a `bytea[]` would be written as three."""
+    connection.adapters.register_dumper(list, ListBinaryDumper)
+
+
 class Database:
     """A service's own schema, through a bounded pool."""
 
@@ -123,6 +129,7 @@ class Database:
             timeout=WAIT_FOR_CONNECTION_S,
             reconnect_timeout=30,
             open=False,
+            configure=_configure,
             kwargs={
                 "autocommit": True,
                 "prepare_threshold": 0,

@@ -68,6 +68,10 @@ class Line:
         """Waits until batch `seq` of a session is acknowledged."""
         await self.until(lambda: self.last_ack(session) >= seq)
 
+    async def answered(self, session: Recorded, count: int) -> None:
+        """Waits until there are so many answers about a session."""
+        await self.until(lambda: len(self.of(session)) >= count)
+
     def last_ack(self, session: Recorded) -> int:
         """The highest acknowledgement of a session."""
         return max((each.acknowledged_seq for each in self.of(session)), default=0)

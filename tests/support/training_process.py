@@ -54,7 +54,7 @@ async def process(
     key = signer.private.private_bytes_raw().hex()
     urls = stores.database_url(TRAINING), stores.redis_url(TRAINING)
     command = [sys.executable, "-m", __name__, str(folder), *urls, key, profile]
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: ASYNC220 - it only starts here; its end is waited for
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
     ) as running:
         assert running.stdin is not None

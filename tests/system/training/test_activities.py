@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import grpc
@@ -61,7 +61,7 @@ async def names_on_pages(worker: Worker, runner: Athlete, **fields: Any) -> list
     raise AssertionError("the pages do not end")
 
 
-async def refusal(call: grpc.aio.UnaryUnaryCall[Any, Any]) -> str:
+async def refusal(call: Awaitable[object]) -> str:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call
     return reason_of(refused.value)
@@ -111,7 +111,7 @@ async def test_a_list_can_be_filtered_by_sport_and_time_and_answers_the_fields_t
         ({"read_mask": FieldMask(paths=["nonsense"])}, "INVALID_FIELD"),
         ({"page_size": 201}, "INVALID_FIELD"),
     ):
-        request = pb.ListActivitiesRequest(parent=runner.name, **bad)  # type: ignore[arg-type]
+        request = pb.ListActivitiesRequest(parent=runner.name, **bad)
         assert await refusal(call(request, metadata=runner.metadata)) == reason, bad
 
 
@@ -209,6 +209,7 @@ async def test_updates_at_the_same_time_on_two_workers_lose_none(
 ) -> None:
     session = recorded(runner)
     await finished(one, [session])
+    done = await runner.activity(one, session)
     for turn in range(8):
         await asyncio.gather(
             updated(one, runner, session, ["title"], title=f"title {turn}"),

@@ -95,7 +95,7 @@ async def test_answers_that_nobody_reads_do_not_pile_up(
     # Answered as soon as they are read: nothing else slows the stream down.
     frames = [pb.SessionFrame(session="nobody's", epoch=1)] * 200
     written = 0
-    stream = TrackerServiceStub(one.channel).IngestTelemetry(metadata=AS_INTEGRATION)
+    stream = TrackerServiceStub(one.channel).IngestTelemetry(None, metadata=AS_INTEGRATION)
 
     async def send() -> None:
         nonlocal written

@@ -99,8 +99,8 @@ async def test_a_close_that_races_with_a_late_batch_keeps_all_or_refuses_it(
             end = closing(session)
             late = session.go_on(turn)
             await asyncio.gather(right.send(end), left.send(*batches(session, first=late.seq)))
-            await left.until(lambda: len(left.of(session)) > 2)
-            await right.until(lambda: len(right.of(session)) > 1)
+            await left.answered(session, 3)
+            await right.answered(session, 2)
             answer = right.of(session)[-1]
             if left.last_ack(session) == late.seq:
                 # The batch came first: the close named another end, and is refused by number.

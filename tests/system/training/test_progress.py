@@ -46,14 +46,16 @@ async def finished(at: Worker, sessions: list[Recorded]) -> None:
         )
 
 
-def recorded(person: Athlete, day: int, sport: sport_pb2.Sport) -> Recorded:
+def recorded(person: Athlete, day: int, sport: sport_pb2.Sport.ValueType) -> Recorded:
     session = Recorded(person.id, sport=sport, start_ms=START_MS + day * DAY_MS)
     for _ in range(1 + day % 3):
         session.go_on(day)
     return session
 
 
-async def counted(at: Worker, person: Athlete, period: progress_service_pb2.Period) -> Totals:
+async def counted(
+    at: Worker, person: Athlete, period: progress_service_pb2.Period.ValueType
+) -> Totals:
     request = progress_service_pb2.GetProgressRequest(
         name=f"{person.name}/progress", period=period, start_date=FIRST, end_date=LAST
     )
@@ -108,8 +110,8 @@ async def test_what_is_told_twice_counts_once_and_the_totals_are_the_sum_of_the_
     redis = connect_redis(stores.redis_url(TRAINING))
     for number in range(relay.PARTITIONS):
         stream = relay.stream(TRAINING, number)
-        for _, fields in await redis.xrange(stream):
-            await redis.xadd(stream, fields)
+        for _, fields in await redis.xrange(stream) or ():
+            await redis.xadd(stream, fields)  # type: ignore[arg-type]
     # Corrected and deleted, while the repeats are on their way.
     changes = [_resorted(one, runner, each) for each in sessions[:6]]
     changes += [_deleted(one, runner, each) for each in sessions[3:9]]
@@ -151,7 +153,7 @@ async def test_a_corrected_sport_moves_what_the_activity_counts_for(
     await finished(on_the_bus, [session])
     day = "2026-05-28"
 
-    async def counts_as(sport: sport_pb2.Sport) -> bool:
+    async def counts_as(sport: sport_pb2.Sport.ValueType) -> bool:
         totals = await counted(on_the_bus, runner, progress_service_pb2.PERIOD_DAY)
         return list(totals) == [(day, sport)] and totals[day, sport][0] == 1
 

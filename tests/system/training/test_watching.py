@@ -43,7 +43,7 @@ class Watch:
     async def end(self, limit_s: float = 10.0) -> int:
         """How it ended; nothing may come after that."""
         ended = await self.until("ended", limit_s=limit_s)
-        assert await self.call.read() == grpc.aio.EOF
+        assert not isinstance(await self.call.read(), pb.WatchActivityResponse)
         return ended.ended.reason
 
 
