@@ -13,7 +13,7 @@ class KeyRpc:
 
     async def GetKeySet(self, request: pb.GetKeySetRequest, call: Call) -> pb.GetKeySetResponse:
         """One key."""
-        return pb.GetKeySetResponse(keys=[{"key_id": call.caller}])
+        return pb.GetKeySetResponse(keys=[pb.VerificationKey(key_id=call.caller)])
 
 
 def compose(_: Host) -> Parts:

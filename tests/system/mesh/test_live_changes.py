@@ -185,14 +185,20 @@ def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None
     time.sleep(1)
     thread = threading.Thread(target=load)
     thread.start()
+
+    def more_calls(count: int) -> None:
+        # Counted, not timed: a slow machine is to be asked as often as a quick one.
+        wanted = len(statuses) + count
+        until(lambda: len(statuses) >= wanted, f"{count} more calls", 60)
+
     try:
-        time.sleep(0.3)
+        more_calls(30)
         mesh.kill("training-1")
-        time.sleep(0.7)
+        more_calls(50)
         mesh.start_worker("training", 1)
-        time.sleep(1.5)
+        more_calls(100)
         mesh.end("training-1")
-        time.sleep(0.3)
+        more_calls(30)
     finally:
         done.set()
         thread.join()
