@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from palestra.training.v1 import activity_service_pb2 as pb
+from services.training.watchers import Seat, Switchboard
 
 _WATCHED: Final = "training:watched"
 _CHANNEL: Final = "training:live:"
 WATCHED_FOR_S: Final = 15.0
-REFRESH_S: Final = 5.0
+SEATED_WITHIN_S: Final = 5.0
+QUIET_S: Final = 1.0
 POLL_S: Final = 0.4
 MOST_UNPUBLISHED: Final = 10_000
 """Activities whose newest waits to be sent."""
@@ -81,6 +82,7 @@ class LiveBus:
         self.watchlist = Watchlist(redis)
         self._newest: dict[str, bytes] = {}
         self._news = asyncio.Event()
+        self._switchboard = Switchboard(redis, _CHANNEL, self._enlist)
 
     def offer(self, activity: str, update: bytes) -> None:
         """The newest of an activity, to be sent soon. Nobody waits for it: it may be lost."""
@@ -102,39 +104,41 @@ class LiveBus:
             except RedisError as error:
                 _log.warning("live_unavailable", error=type(error).__name__)
 
+    async def keep_listening(self) -> None:
+        """Brings updates to this process's watchers, until cancelled."""
+        await self._switchboard.keep_listening()
+
     @asynccontextmanager
     async def watch(self, activity: str) -> AsyncIterator[AsyncIterator[bytes | None]]:
-        """The updates of an activity as they come; None now and then where none does.
+        """The updates of an activity as they come; None first, and now and then where none does.
 
         They end where Redis is in trouble: what is published meanwhile comes to nobody.
+
+        Raises:
+            Unavailable: too many watch on this worker.
         """
-        subscription = self._redis.pubsub(ignore_subscribe_messages=True)
+        seat = self._switchboard.join(activity)
         try:
-            async with aclosing(self._updates(subscription, activity)) as updates:
+            async with aclosing(_updates(seat)) as updates:
                 yield updates
         finally:
-            await subscription.aclose()  # type: ignore[no-untyped-call]
+            self._switchboard.leave(activity, seat)
 
-    async def _updates(
-        self, subscription: PubSub, activity: str
-    ) -> AsyncGenerator[bytes | None, None]:
-        try:
-            await self._enlist(activity)
-            await subscription.subscribe(_CHANNEL + activity)
-            enlisted_at = time.monotonic()
-            yield None
-            while True:
-                message = await subscription.get_message(timeout=1.0)
-                yield message["data"] if message else None
-                if time.monotonic() - enlisted_at > REFRESH_S:
-                    await self._enlist(activity)
-                    enlisted_at = time.monotonic()
-        except RedisError as error:
-            _log.warning("watching_unavailable", error=type(error).__name__)
-
-    async def _enlist(self, activity: str) -> None:
+    async def _enlist(self, activities: Collection[str]) -> None:
         now = time.time()
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.zadd(_WATCHED, {activity: now + WATCHED_FOR_S})
+        if activities:
+            pipeline.zadd(_WATCHED, dict.fromkeys(activities, now + WATCHED_FOR_S))
         pipeline.zremrangebyscore(_WATCHED, "-inf", now)
         await pipeline.execute()
+
+
+async def _updates(seat: Seat) -> AsyncGenerator[bytes | None, None]:
+    if not await seat.seated(SEATED_WITHIN_S):
+        return
+    yield None
+    while True:
+        update = await seat.take(QUIET_S)
+        if update is None and seat.given_up:
+            return
+        yield update

@@ -35,7 +35,7 @@ def compose(host: Host) -> Parts:
             ProgressRpc(ProgressFlow(ProgressStore(host.database), now)),
         ],
         handlers=HANDLERS,
-        loops=[live.watchlist.keep, live.keep_publishing],
+        loops=[live.watchlist.keep, live.keep_publishing, live.keep_listening],
     )
 
 
