@@ -23,21 +23,12 @@ _IS_IMPORT = b"\xd2\xf6\x03\x02\x08\x01"
 
 def image(descriptors: Path, ours: set[str]) -> bytes:
     """A buf image of the descriptor set in which all but `ours` are imports."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes()).file
-    out = bytearray()
-    for file in files:
-        body = file.SerializeToString() + (b"" if file.name in ours else _IS_IMPORT)
-        out += b"\x0a" + _varint(len(body)) + body
-    return bytes(out)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    files = descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes())
+    for file in files.file:
+        if file.name not in ours:
+            # A field that the message does not know is kept, and written with it.
+            file.MergeFromString(_IS_IMPORT)
+    return files.SerializeToString()
 
 
 def _buf(*arguments: str) -> int:

@@ -102,10 +102,13 @@ class Training(
     activity_service_pb2_grpc.ActivityServiceServicer,
     tracker_service_pb2_grpc.TrackerServiceServicer,
 ):
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
+
     async def GetActivity(
         self, request: activity_service_pb2.GetActivityRequest, context: Context
     ) -> activity_service_pb2.GetActivityResponse:
-        activity = activity_pb2.Activity(name=request.name)
+        activity = activity_pb2.Activity(name=request.name, title=self.worker)
         return activity_service_pb2.GetActivityResponse(activity=activity)
 
     async def DownloadActivityStreams(
@@ -153,7 +156,7 @@ def _register(service: str, worker: str, state: Path, server: grpc.aio.Server) -
         auth_service_pb2_grpc.add_AuthServiceServicer_to_server(identity, server)
         key_service_pb2_grpc.add_KeyServiceServicer_to_server(identity, server)
     elif service == "training":
-        training = Training()  # type: ignore[abstract]
+        training = Training(worker)  # type: ignore[abstract]
         activity_service_pb2_grpc.add_ActivityServiceServicer_to_server(training, server)
         tracker_service_pb2_grpc.add_TrackerServiceServicer_to_server(training, server)
     else:

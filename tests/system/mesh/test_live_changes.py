@@ -181,8 +181,12 @@ def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None
     mesh.start_worker("training", 1)
     mesh.workers["training"] = [0, 1]
     mesh.settle("node", mesh.write_endpoints)
-    until((mesh.run / "training-1.sock").exists, "the second worker")
-    time.sleep(1)
+    with httpx.Client(base_url=mesh.url, headers=bearer(mesh.token()), timeout=10) as client:
+        activity = "/v1/users/me/activities/a1"
+        until(
+            lambda: client.get(activity).json()["activity"]["title"] == "1",
+            "the second worker to answer",
+        )
     thread = threading.Thread(target=load)
     thread.start()
 

@@ -16,7 +16,10 @@ from mesh.local.errors import StackError
 from mesh.local.keeper import Keeper, State
 from mesh.local.spec import Health, Probe, Spec, Stage
 
-STUBBORN = "trap '' TERM; while :; do sleep 0.1; done"
+
+def stubborn(folder: Path) -> str:
+    """Says when it does not hear SIGTERM any more: before that it would."""
+    return f"trap '' TERM; : > {folder}/deaf; while :; do sleep 0.1; done"
 
 
 def always(health: Health) -> Probe:
@@ -97,21 +100,21 @@ async def test_a_process_that_says_not_serving_is_left_alone(
 
 
 async def test_a_process_that_ignores_the_stop_is_killed_after_its_time(tmp_path: Path) -> None:
-    kept, _ = keeper(tmp_path, spec(STUBBORN, always(Health.SERVING), stop_s=0.3))
+    kept, _ = keeper(tmp_path, spec(stubborn(tmp_path), always(Health.SERVING), stop_s=0.3))
     kept.start()
+    await until((tmp_path / "deaf").exists)
     await until(lambda: kept.state is State.SERVING)
-    await asyncio.sleep(0.2)
     await ended(kept, kept.stop)
     assert kept.last_end == "ended by SIGKILL"
 
 
 async def test_a_second_request_to_stop_hurries_the_first(tmp_path: Path) -> None:
-    kept, _ = keeper(tmp_path, spec(STUBBORN, always(Health.SERVING), stop_s=60.0))
+    kept, _ = keeper(tmp_path, spec(stubborn(tmp_path), always(Health.SERVING), stop_s=60.0))
     kept.start()
+    await until((tmp_path / "deaf").exists)
     await until(lambda: kept.state is State.SERVING)
-    await asyncio.sleep(0.2)
     stopping = asyncio.create_task(kept.stop())
-    await asyncio.sleep(0.1)
+    await until(lambda: kept.state is State.STOPPING)
     kept.hurry()
     async with asyncio.timeout(keeping.HURRIED_S + 1):
         await stopping

@@ -9,6 +9,8 @@ import pytest
 
 from palestra_client import Unauthenticated
 from palestra_watch import clock
+from palestra_watch.batches import sample_count
+from palestra_watch.spool import Spool
 from palestra_watch.tokens import GivenToken
 from tests.support.fake_telemetry import Mood, Store, telemetry_server
 from tests.unit.watch.sessions import assert_stored, recording, send
@@ -74,9 +76,14 @@ async def test_batches_made_offline_are_cut_to_what_the_server_takes(tmp_path: P
     store, sent = Store(), recording(400)
     async with telemetry_server(store, Mood(silent=True)) as (_, target):
         sending = asyncio.create_task(send(target, tmp_path, sent))
-        await asyncio.sleep(0.3)
+        # Made, and by the first spool's bytes on disk more than one batch of eleven samples.
+        while sum(each.stat().st_size for each in tmp_path.rglob("*")) < 10_000:
+            await asyncio.sleep(0.01)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
+    with Spool(tmp_path) as spool:
+        made = [sample_count(spool.batch(seq)) for seq in range(1, spool.last_seq + 1)]
+    assert max(made) > 11
     store = Store()
     async with telemetry_server(store, Mood(max_batch_samples=11)) as (_, target):
         report = await send(target, tmp_path, sent)

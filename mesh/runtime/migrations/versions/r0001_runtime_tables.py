@@ -74,7 +74,3 @@ def upgrade() -> None:
         )
     """)
     op.execute("CREATE INDEX audit_records_at ON audit_records (at)")
-
-
-def downgrade() -> None:
-    raise NotImplementedError("the runtime's tables are never taken away")

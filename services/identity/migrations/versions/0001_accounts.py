@@ -51,7 +51,3 @@ def upgrade() -> None:
             published_at timestamptz NOT NULL
         )
     """)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("accounts are never taken away")

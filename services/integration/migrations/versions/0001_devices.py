@@ -33,7 +33,3 @@ def upgrade() -> None:
             devices integer NOT NULL CHECK (devices >= 0)
         )
     """)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("devices are never taken away")

@@ -79,7 +79,3 @@ def upgrade() -> None:
             PRIMARY KEY (user_id, local_date, sport)
         )
     """)
-
-
-def downgrade() -> None:
-    raise NotImplementedError("samples are never taken away")
