@@ -12,8 +12,11 @@ import pytest
 from mesh.runtime import migrate
 from mesh.runtime.sql import Database
 from services.integration.service import SERVICE
+from services.integration.telemetry.rules import Limits
 from tests.support.made_tokens import Signer
 from tests.support.stores import Stores
+from tests.system.integration.line import LineUnderTest, line_under_test
+from tests.system.integration.watch import Watch
 
 
 @pytest.fixture
@@ -39,3 +42,14 @@ def folder() -> Iterator[Path]:
     """A folder whose path is short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="int-") as name:
         yield Path(name)
+
+
+@pytest.fixture
+async def line(folder: Path, signer: Signer) -> AsyncIterator[LineUnderTest]:
+    async with line_under_test(folder, signer, limits=Limits(window=8)) as started:
+        yield started
+
+
+@pytest.fixture
+async def watch(line: LineUnderTest, signer: Signer) -> Watch:
+    return Watch(line, signer)
