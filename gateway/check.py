@@ -31,15 +31,20 @@ def validate_with_envoy(contract: Path) -> None:
         OSError: the contract or Envoy is not there.
     """
     descriptor_set = contract.read_bytes()
-    words = _envoys_words(edge_config(descriptor_set))
+    words = envoys_words(edge_config(descriptor_set))
     if words is None:
         return
     guilty = _guilty(descriptor_set, words)
     raise EnvoyRefusedError(f"{', '.join(guilty)}: {words}" if guilty else words)
 
 
-def _envoys_words(config: bytes) -> str | None:
-    """Why Envoy refuses; None where it does not."""
+def envoys_words(config: bytes) -> str | None:
+    """Why Envoy refuses a serialised bootstrap; None where it does not.
+
+    Raises:
+        OSError: Envoy is not there.
+        subprocess.TimeoutExpired: it says nothing.
+    """
     with tempfile.TemporaryDirectory(prefix="palestra-") as folder:
         document = Path(folder) / "edge.pb"
         document.write_bytes(config)

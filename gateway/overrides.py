@@ -1,4 +1,4 @@
-"""What an operator changed for the time being: a method's deadline or limit.
+"""What an operator changed for the time being: a method's deadline or limit, a service's capacity.
 
 Owns the shape of `overrides.json` and how it lies over the contract. Never
 loosens who may call: access is the contract's alone.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
+from mesh import catalog
+from mesh.catalog import Capacity
 from mesh.policy import Contract, Method
 from palestra.mesh.v1 import policy_pb2
 
 MAX_TIMEOUT_MS = 600_000
 MAX_REQUESTS = 10_000_000
 MAX_WINDOW_S = 86_400
+MAX_CAPACITY = 1_000_000
 
 _KEYS = {
     policy_pb2.LIMIT_KEY_USER: "user",
@@ -37,6 +40,8 @@ class Limit:
     window_s: int
     key: str
     """What tells callers apart: `user`, `address` or `client`."""
+    everywhere: bool = False
+    """Whether all edges count together, instead of each alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,16 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """The operator's changes, by gRPC path."""
+    """The operator's changes."""
 
     methods: Mapping[str, Override] = field(default_factory=lambda: MappingProxyType({}))
+    """By gRPC path."""
+    capacities: Mapping[str, Capacity] = field(default_factory=lambda: MappingProxyType({}))
+    """By service, whole."""
+
+    def capacity(self, service: str) -> Capacity:
+        """What a caller may have under way with a service at once."""
+        return self.capacities.get(service) or catalog.service(service).capacity
 
     def timeout_ms(self, method: Method) -> int:
         """The method's deadline; 0 for streams, which end with their token."""
@@ -70,14 +82,15 @@ class Overrides:
         # An open method has no user to count by.
         anyone = method.policy.access == policy_pb2.ACCESS_PUBLIC
         key = "address" if anyone else _KEYS.get(said.key, "user")
-        return Limit(requests, window_s, key)
+        return Limit(requests, window_s, key, everywhere=getattr(said, "global"))
 
     def _of(self, method: Method) -> Override:
         return self.methods.get(method.path, Override())
 
 
 def parse(text: str | bytes, contract: Contract) -> Overrides:
-    """The overrides in `{"methods": {"/pkg.Service/Method": {"timeout_ms", "limit"}}}`.
+    """The overrides in `{"methods": {"/pkg.Service/Method": {"timeout_ms", "limit"}},
+    "capacity": {"training": {"requests", "streams", "connections", "retries"}}}`.
 
     Raises:
         OverrideError: it is not JSON of this shape, names an unknown method or
@@ -87,20 +100,35 @@ def parse(text: str | bytes, contract: Contract) -> Overrides:
         document = json.loads(text)
     except ValueError as error:
         raise OverrideError(f"not JSON: {error}") from error
-    methods = _only(document, {"methods"}, "the document").get("methods", {})
+    sections = _only(document, {"methods", "capacity"}, "the document")
+    methods = sections.get("methods", {})
     parsed = {}
     for path, change in _only(methods, contract.methods.keys(), "methods").items():
         parsed[path] = _override(path, change)
         if parsed[path].timeout_ms and contract.methods[path].streaming:
             raise OverrideError(f"{path} is a stream: it has no timeout_ms")
-    return Overrides(MappingProxyType(parsed))
+    capacities = _capacities(sections.get("capacity", {}))
+    return Overrides(MappingProxyType(parsed), MappingProxyType(capacities))
+
+
+def _capacities(section: object) -> dict[str, Capacity]:
+    known = {each.name for each in catalog.SERVICES}
+    numbers = tuple(each.name for each in fields(Capacity))
+    found = {}
+    for service, change in _only(section, known, "capacity").items():
+        where = f"{service} capacity"
+        said = _only(change, numbers, where)
+        changed = {name: _number(said, name, MAX_CAPACITY, where) for name in said}
+        standing = catalog.service(service).capacity
+        found[service] = replace(standing, **{k: v for k, v in changed.items() if v is not None})
+    return found
 
 
 def _override(path: str, change: object) -> Override:
-    fields = _only(change, {"timeout_ms", "limit"}, path)
-    limit = _only(fields.get("limit", {}), {"requests", "window_s"}, f"{path} limit")
+    said = _only(change, {"timeout_ms", "limit"}, path)
+    limit = _only(said.get("limit", {}), {"requests", "window_s"}, f"{path} limit")
     return Override(
-        timeout_ms=_number(fields, "timeout_ms", MAX_TIMEOUT_MS, path),
+        timeout_ms=_number(said, "timeout_ms", MAX_TIMEOUT_MS, path),
         requests=_number(limit, "requests", MAX_REQUESTS, path),
         window_s=_number(limit, "window_s", MAX_WINDOW_S, path),
     )
@@ -115,8 +143,8 @@ def _only(value: object, allowed: object, where: str) -> dict[str, object]:
     return value
 
 
-def _number(fields: dict[str, object], name: str, most: int, where: str) -> int | None:
-    value = fields.get(name)
+def _number(said: dict[str, object], name: str, most: int, where: str) -> int | None:
+    value = said.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:

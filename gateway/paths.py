@@ -32,7 +32,10 @@ class Pattern:
     def regex(self) -> str:
         """The pattern in RE2's syntax; it must fit the whole path."""
         wild = {"*": "[^/]+", "**": ".+"}
-        parts = (wild.get(segment) or re.escape(segment) for segment in self.segments)
+        parts = [wild.get(segment) or re.escape(segment) for segment in self.segments]
+        if self.segments[-1] == "*":
+            # What follows a colon there is a verb, of another template.
+            parts[-1] = "[^/:]+"
         return "/" + "/".join(parts) + (f":{re.escape(self.verb)}" if self.verb else "")
 
     @property
@@ -41,6 +44,28 @@ class Pattern:
         wide = self.template.count("**")
         wild = self.template.count("*") - 2 * wide
         return (not self.exact, not self.verb, wide, wild, self.template)
+
+
+def overlap(one: Pattern, other: Pattern) -> bool:
+    """Whether there is a path that fits both, and the order would decide who gets it.
+
+    What follows the last colon is no part of a name: `/v1/users/*` leaves `:watch` alone.
+    """
+    return one.verb == other.verb and _overlap(one.segments, other.segments)
+
+
+def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    if not one or not other:
+        return not one and not other
+    (first, *_), (second, *_) = one, other
+    if "**" in (first, second):
+        return (
+            _overlap(one[1:], other[1:])
+            or (first == "**" and _overlap(one, other[1:]))
+            or (second == "**" and _overlap(one[1:], other))
+        )
+    fits = "*" in (first, second) or first == second
+    return fits and _overlap(one[1:], other[1:])
 
 
 def pattern_of(template: str) -> Pattern:

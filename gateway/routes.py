@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 from gateway import bindings
 from gateway.overrides import Limit, Overrides
-from gateway.paths import Pattern, pattern_of
+from gateway.paths import Pattern, overlap, pattern_of
 from mesh import policy
 from mesh.policy import Contract, Method
 
@@ -39,6 +40,16 @@ class EdgeRoute:
     """0 for streams."""
     needs_token: bool
     limit: Limit | None
+    cached: bool = False
+    rendered: bool = False
+    """Whether the service writes the JSON of its answers."""
+    """Whether answers over REST may be kept, and are asked for by their tag."""
+
+    repeatable: bool = False
+    """Whether the edge may send it again although it may have been begun."""
+
+    secret: bool = False
+    """Whether answers hold what opens doors, a token say."""
 
     @property
     def name(self) -> str:
@@ -50,7 +61,8 @@ def derive(contract: Contract, overrides: Overrides) -> tuple[EdgeRoute, ...]:
     """Every route of the edge, the most particular first.
 
     Raises:
-        RouteError: a mapping cannot be served, or two methods share a path.
+        RouteError: a mapping cannot be served, two methods share a path, or a path
+            of one domain fits what is another's.
     """
     rest: dict[tuple[str, str], EdgeRoute] = {}
     grpc: list[EdgeRoute] = []
@@ -64,7 +76,20 @@ def derive(contract: Contract, overrides: Overrides) -> tuple[EdgeRoute, ...]:
             )
             if taken is not route:
                 raise RouteError(f"{method.path} and {taken.method} both have {route.name}")
+    _keep_apart(list(rest.values()))
     return (*grpc, *sorted(rest.values(), key=_rank))
+
+
+def _keep_apart(rest: list[EdgeRoute]) -> None:
+    """Within a domain the most particular counts; between domains nothing may be in doubt."""
+    for one, other in combinations(rest, 2):
+        if one.service == other.service or one.verb != other.verb:
+            continue
+        if one.pattern and other.pattern and overlap(one.pattern, other.pattern):
+            raise RouteError(
+                f"{one.method} ({one.name}) and {other.method} ({other.name}) are of two domains, "
+                "and one path fits both"
+            )
 
 
 def _mappings(method: Method) -> Iterator[tuple[str, Pattern]]:
@@ -94,4 +119,8 @@ def _route(method: Method, overrides: Overrides, verb: str, pattern: Pattern | N
         timeout_ms=overrides.timeout_ms(method),
         needs_token=method.policy.access != policy.PUBLIC,
         limit=overrides.limit(method),
+        cached=pattern is not None and verb == "GET" and method.policy.HasField("cache"),
+        rendered=pattern is not None and method.policy.rendering == policy.BY_SERVICE,
+        repeatable=method.repeatable,
+        secret=policy.holds_secret(method.descriptor.output_type),
     )

@@ -35,8 +35,17 @@ PUBLIC = policy_pb2.ACCESS_PUBLIC
 USER = policy_pb2.ACCESS_USER
 ROLE = policy_pb2.ACCESS_ROLE
 SERVICE = policy_pb2.ACCESS_SERVICE
+READ = policy_pb2.REPEAT_READ
+STORED = policy_pb2.REPEAT_STORED
+BY_SERVICE = policy_pb2.RENDERING_SERVICE
+HARMLESS = frozenset({READ, STORED, policy_pb2.REPEAT_NATURAL, policy_pb2.REPEAT_KEYED})
+"""What a second sending of the same call has the effect of one in."""
 
 MESH_DOMAIN = "mesh.palestra"
+ETAG = "etag"
+"""The field of a resource that changes whenever the resource does (AIP-154)."""
+ENDED, HEARTBEAT = "ended", "heartbeat"
+"""The events that every stream over REST can send, beside its own."""
 _REASON_ENUM = "ErrorReason"
 _REASON_PREFIX = "ERROR_REASON_"
 
@@ -78,6 +87,11 @@ class Method:
         """Whether either side streams."""
         return bool(self.descriptor.client_streaming or self.descriptor.server_streaming)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether a proxy may send it again although it may have been begun."""
+        return not self.streaming and self.policy.repeat in HARMLESS
+
     def allows_service(self, caller: str) -> bool:
         """Whether the contract names `caller` among the services that may call."""
         callers = self.policy.callers
@@ -97,6 +111,28 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True)
+class ScopeWords:
+    """A scope that apps of others may ask for, and what people read before they agree."""
+
+    name: str
+    en: str
+    ru: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleWords:
+    """A role of the contract's list."""
+
+    name: str
+    en: str
+    ru: str
+    is_granted: bool
+    """Whether administrators grant it."""
+    is_asked_for: bool
+    """Whether tokens can say it, so that a policy may ask for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """Every method and every error reason of a set of files."""
 
@@ -113,6 +149,63 @@ class Contract:
     def of_service(self, name: str) -> Iterator[Method]:
         """The methods that a service of the catalogue implements."""
         return (method for method in self.methods.values() if method.service == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a stream's answer says that it is the last one: `ended {reason, error}`."""
+
+    ended: int
+    """The number of the field `ended`."""
+    resumable: int
+    """The value of its `reason` for: ask again."""
+    failed: int
+    """The value of its `reason` for: asking again will not help."""
+
+
+def ending_of(answer: Descriptor) -> Ending | None:
+    """How a streamed answer says its end; None where it cannot.
+
+    It can with a oneof that has a `heartbeat` with a `time`, and an `ended` with a
+    `reason` (an enum with values `…_RESUMABLE` and `…_FAILED`) and an `error`, a
+    google.rpc.Status.
+    """
+    ended, heartbeat = (answer.fields_by_name.get(name) for name in (ENDED, HEARTBEAT))
+    if ended is None or heartbeat is None or not ended.message_type or not heartbeat.message_type:
+        return None
+    if ended.containing_oneof is None or ended.containing_oneof is not heartbeat.containing_oneof:
+        return None
+    time = heartbeat.message_type.fields_by_name.get("time")
+    error = ended.message_type.fields_by_name.get("error")
+    reason = ended.message_type.fields_by_name.get("reason")
+    if not _holds(time, "google.protobuf.Timestamp") or not _holds(error, "google.rpc.Status"):
+        return None
+    values = reason.enum_type.values if reason is not None and reason.enum_type else ()
+    numbers = {value.name.rpartition("_")[2]: value.number for value in values}
+    if not {"RESUMABLE", "FAILED"} <= numbers.keys():
+        return None
+    return Ending(ended.number, numbers["RESUMABLE"], numbers["FAILED"])
+
+
+def has_etag(message: Descriptor) -> bool:
+    """Whether a message has an etag of its own."""
+    field = message.fields_by_name.get(ETAG)
+    return field is not None and field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
+
+
+def etag_holder(message: Descriptor) -> str:
+    """The one field that holds a resource with an etag; empty where none or several do."""
+    holders = [
+        field.name
+        for field in message.fields
+        if field.message_type is not None and not field.is_repeated and has_etag(field.message_type)
+    ]
+    return holders[0] if len(holders) == 1 else ""
+
+
+def _holds(field: FieldDescriptor | None, message: str) -> bool:
+    kind = field.message_type if field is not None else None
+    return kind is not None and kind.full_name == message
 
 
 def service_of_package(package: str) -> str:
@@ -173,6 +266,37 @@ def meanings_of(enum: EnumDescriptor) -> Iterator[Meaning]:
             yield Meaning(domain, reason, meaning.code, meaning.en, meaning.ru)
 
 
+def grantable_scopes() -> tuple[ScopeWords, ...]:
+    """The scopes that apps of others may ask for, in the contract's order."""
+    scopes = importlib.import_module("palestra.mesh.v1.scopes_pb2")
+    found = (
+        value.GetOptions().Extensions[scopes.scope]
+        for value in scopes.DESCRIPTOR.enum_types_by_name["Scope"].values
+    )
+    return tuple(ScopeWords(each.name, each.en, each.ru) for each in found if each.name)
+
+
+def roles() -> tuple[RoleWords, ...]:
+    """Every role that there is, in the contract's order."""
+    told = importlib.import_module("palestra.mesh.v1.roles_pb2")
+    found = (
+        value.GetOptions().Extensions[told.role]
+        for value in told.DESCRIPTOR.enum_types_by_name["Role"].values
+    )
+    return tuple(
+        RoleWords(
+            name=each.name,
+            en=each.en,
+            ru=each.ru,
+            is_granted=each.holders == told.ROLE_HOLDERS_GRANTED,
+            is_asked_for=each.holders
+            in (told.ROLE_HOLDERS_GRANTED, told.ROLE_HOLDERS_SERVICE_ACCOUNTS),
+        )
+        for each in found
+        if each.name
+    )
+
+
 def package_meanings(package: str) -> list[Meaning]:
     """The reasons of a package whose generated modules are imported, or importable."""
     errors = importlib.import_module(f"{package}.errors_pb2")
@@ -211,6 +335,10 @@ def load(path: Path = DESCRIPTOR_SET) -> Contract:
     return contract_of(files_of(path.read_bytes()))
 
 
+GUESSABLE = frozenset({int(policy_pb2.PERSONAL_CLASS_SECRET)})
+SECRETS = GUESSABLE | {int(policy_pb2.PERSONAL_CLASS_TOKEN)}
+
+
 def personal_class(field: FieldDescriptor) -> int:
     """The PersonalClass of a field; 0 where it holds no personal data."""
     return int(field.GetOptions().Extensions[policy_pb2.personal])
@@ -219,6 +347,22 @@ def personal_class(field: FieldDescriptor) -> int:
 def personal_fields(message: Descriptor) -> Iterator[FieldDescriptor]:
     """The fields of a message, itself only, that hold personal data."""
     return (field for field in message.fields if personal_class(field))
+
+
+def holds_secret(message: Descriptor, classes: frozenset[int] = SECRETS) -> bool:
+    """Whether a field of the message, or of one within it, is a secret: of one of `classes`."""
+    return _holds_class(message, classes, frozenset())
+
+
+def _holds_class(message: Descriptor, classes: frozenset[int], above: frozenset[str]) -> bool:
+    if message.full_name in above:
+        return False
+    within = above | {message.full_name}
+    return any(
+        personal_class(field) in classes
+        or (field.message_type is not None and _holds_class(field.message_type, classes, within))
+        for field in message.fields
+    )
 
 
 def code_name(code: int) -> str:

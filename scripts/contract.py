@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from mesh import policy
 from scripts import protos
-from scripts.contract_checks import Finding, mappings, personal, policies, reasons
+from scripts.contract_checks import Finding, mappings, personal, policies, reasons, streams
 
 SERVICES = protos.ROOT / "services"
 
@@ -45,6 +45,7 @@ def _of_contract(files: list[FileDescriptor]) -> Iterator[Finding]:
         package = method.containing_service.file.package
         yield from policies.check(method, known.get(package, frozenset()))
         yield from mappings.check(method)
+        yield from streams.check(method)
     yield from mappings.collisions(methods)
     for file in files:
         yield from reasons.check(file)

@@ -59,7 +59,8 @@ def write_validate_descriptors(target: Path) -> None:
     target.write_bytes(files.SerializeToString())
 
 
-def _protoc(*arguments: str) -> None:
+def protoc(*arguments: str) -> None:
+    """Runs the compiler that the lock pins; raises CompileError with its words."""
     scripts = sysconfig.get_path("scripts")
     environment = os.environ | {"PATH": f"{scripts}:{os.environ.get('PATH', '')}"}
     done = subprocess.run(
@@ -76,7 +77,7 @@ def _protoc(*arguments: str) -> None:
 def compile_descriptors(protos: Path, validate: Path, target: Path) -> None:
     """Writes the descriptor set, imports and comments included."""
     common = Path(sysconfig.get_path("purelib"))
-    _protoc(
+    protoc(
         f"--proto_path={protos}",
         f"--proto_path={common}",
         f"--descriptor_set_in={validate}",
@@ -91,7 +92,7 @@ def compile_descriptors(protos: Path, validate: Path, target: Path) -> None:
 def compile_python(descriptors: Path, files: list[str], target: Path) -> None:
     """Generates messages, stubs and their types from the descriptor set."""
     target.mkdir(parents=True)
-    _protoc(
+    protoc(
         f"--descriptor_set_in={descriptors}",
         f"--python_out={target}",
         f"--grpc_python_out={target}",
@@ -142,6 +143,11 @@ def main() -> None:
             print(f"compiled {len(sources())} files into {GENERATED.relative_to(ROOT)}")
     except CompileError as error:
         sys.exit(f"the contract does not compile:\n{error}")
+    from scripts import openapi
+
+    if not openapi.is_fresh():
+        # By a process of its own, which finds the fresh stubs on its path.
+        subprocess.run([sys.executable, "-m", "scripts.openapi"], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """`python -m mesh.control`."""
 
 from mesh.control.light_types import without_validators
+from mesh.importing import frugally
 
-with without_validators():
+with frugally(), without_validators():
     from mesh.control.app import main
 
 main()

@@ -29,7 +29,7 @@ def workloads_for(method: Method) -> tuple[str, ...]:
     services = {each.name for each in catalog.SERVICES if method.allows_service(each.name)}
     if "*" in method.policy.callers:
         services |= {catalog.CONTROL, catalog.OPERATOR}
-    if method.policy.access != policy.SERVICE:
+    if method.policy.access != policy.SERVICE or method.allows_service(catalog.EDGE):
         services.add(catalog.EDGE)
     return tuple(sorted(services))
 
@@ -41,6 +41,11 @@ def rules_of(contract: Contract, service: str) -> list[Rule]:
         paths.setdefault(workloads_for(method), []).append(method.path)
     rules = [Rule(workloads, tuple(each)) for workloads, each in paths.items() if workloads]
     return [*rules, Rule((catalog.OPERATOR,), (), (HEALTH, REFLECTION))]
+
+
+def callable_by(contract: Contract, workload: str) -> list[Method]:
+    """The methods that a workload may call in its own name."""
+    return [each for each in contract.methods.values() if workload in workloads_for(each)]
 
 
 def reachable_from(contract: Contract, caller: str) -> list[Method]:

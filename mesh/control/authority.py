@@ -1,12 +1,14 @@
 """The local certificate authority: a CA on disk, short-lived certificates in memory.
 
 Owns `ca.pem` and `ca.key`, and what a workload's certificate says (its SPIFFE
-id). Decides lifetimes. Never writes a workload's key anywhere.
+id). Decides lifetimes. Never writes a workload's key anywhere. How one authority
+follows another is `succession`'s.
 """
 
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +22,29 @@ from mesh import catalog
 
 CA_LIFETIME = timedelta(days=3650)
 CA_RENEW_BEFORE = timedelta(days=30)
-LEAF_LIFETIME = timedelta(hours=24)
-LEAF_RENEW_BEFORE = timedelta(hours=8)
+LEAF_LIFETIME = timedelta(hours=1)
+GRACE = 0.5
+# So that not all workloads renew at once.
+_GIVE_OR_TAKE = 0.05
 # Clocks differ.
 _BACKDATED = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long a workload's certificate is valid, and when the next one is due."""
+
+    lifetime: timedelta = LEAF_LIFETIME
+    grace: float = GRACE
+    """The share of the lifetime that is left then: so long the control plane may be away."""
+
+    def renewal(self, now: datetime, until: datetime) -> datetime:
+        """When a certificate made now and valid until then is followed by the next."""
+        share = random.uniform(-_GIVE_OR_TAKE, _GIVE_OR_TAKE) + 1 - self.grace
+        return now + share * (until - now)
+
+
+USUAL_LIFE = Life()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +55,12 @@ class Identity:
     chain_pem: bytes
     key_pem: bytes
     not_after: datetime
+    renew_at: datetime
+    """When it is time for the next one."""
 
     def due(self, now: datetime) -> bool:
-        """Whether it is time for the next one."""
-        return now >= self.not_after - LEAF_RENEW_BEFORE
+        """Whether it is."""
+        return now >= self.renew_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +75,10 @@ class Authority:
         """What everybody trusts."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, workload: str, now: datetime) -> Identity:
-        """A fresh key and certificate for a workload, valid for 24 hours."""
+    def issue(self, workload: str, now: datetime, life: Life = USUAL_LIFE) -> Identity:
+        """A fresh key and certificate for a workload."""
         key = ec.generate_private_key(ec.SECP256R1())
-        until = min(now + LEAF_LIFETIME, self.certificate.not_valid_after_utc)
+        until = min(now + life.lifetime, self.certificate.not_valid_after_utc)
         # gRPC for Python checks DNS names only; the mesh itself goes by the URI.
         names = x509.SubjectAlternativeName(
             [
@@ -65,7 +88,7 @@ class Authority:
         )
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
-            _builder(_named(workload), self.certificate.subject, now, until)
+            builder(named(workload), self.certificate.subject, now, until)
             .public_key(key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(names, critical=False)
@@ -73,32 +96,36 @@ class Authority:
             .sign(self.key, hashes.SHA256())
         )
         chain = certificate.public_bytes(serialization.Encoding.PEM)
-        return Identity(workload, chain, _private_pem(key), until)
+        return Identity(workload, chain, private_pem(key), until, life.renewal(now, until))
 
 
 def open_authority(folder: Path, now: datetime) -> Authority:
-    """The CA of a state folder; a new one where there is none, or it is broken or about to end."""
+    """The CA of a state folder; a new one where there is none, or it is broken or over."""
+    found = read_authority(folder, "ca")
+    if found is None or now >= found.certificate.not_valid_after_utc:
+        found = create_authority(now)
+        write_authority(folder, "ca", found)
+    return found
+
+
+def read_authority(folder: Path, name: str) -> Authority | None:
+    """The CA in `NAME.pem` and `NAME.key`; None where they are not a whole one."""
     try:
-        certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-        key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        certificate = x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes())
+        key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
     except (OSError, ValueError):
-        return _create(folder, now)
-    usable = (
-        isinstance(key, ec.EllipticCurvePrivateKey)
-        and key.public_key() == certificate.public_key()
-        and now < certificate.not_valid_after_utc - CA_RENEW_BEFORE
-    )
-    if not usable or not isinstance(key, ec.EllipticCurvePrivateKey):
-        return _create(folder, now)
-    return Authority(certificate, key)
+        return None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        return None
+    return Authority(certificate, key) if key.public_key() == certificate.public_key() else None
 
 
 def create_authority(now: datetime) -> Authority:
     """A new CA, in memory."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _named(f"{catalog.TRUST_DOMAIN} mesh CA")
+    name = named(f"{catalog.TRUST_DOMAIN} mesh CA")
     certificate = (
-        _builder(name, name, now, now + CA_LIFETIME)
+        builder(name, name, now, now + CA_LIFETIME)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
@@ -106,21 +133,22 @@ def create_authority(now: datetime) -> Authority:
     return Authority(certificate, key)
 
 
-def _create(folder: Path, now: datetime) -> Authority:
-    authority = create_authority(now)
+def write_authority(folder: Path, name: str, authority: Authority) -> None:
+    """Keeps a CA as `NAME.pem` and `NAME.key`."""
     # The key first: a certificate without its key would be trusted and useless.
-    write_private(folder / "ca.key", _private_pem(authority.key))
-    write_private(folder / "ca.pem", authority.ca_pem)
-    return authority
+    write_private(folder / f"{name}.key", private_pem(authority.key))
+    write_private(folder / f"{name}.pem", authority.ca_pem)
 
 
-def _named(name: str) -> x509.Name:
+def named(name: str) -> x509.Name:
+    """A subject of that common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _builder(
+def builder(
     subject: x509.Name, issuer: x509.Name, now: datetime, until: datetime
 ) -> x509.CertificateBuilder:
+    """What every certificate of ours begins with."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -131,7 +159,8 @@ def _builder(
     )
 
 
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A key as Envoy and files have it, in the clear."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

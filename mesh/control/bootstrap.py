@@ -7,32 +7,51 @@ over the stream.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CONNECTIONS = "envoy.extensions.resource_monitors.downstream_connections.v3"
 SOCKET_MODE = 0o600
 MAX_CONNECTIONS = 20_000
+# A changed listener lets go of what it still carries after this: longer than any workout.
+DRAIN_S = 86_400
+ARGUMENTS: tuple[str, ...] = (
+    # Hot restart would leave a segment in /dev/shm at every kill.
+    "--disable-hot-restart",
+    *("--concurrency", "1"),
+    # New calls go over new connections at once; only what is under way stays.
+    *("--drain-time-s", str(DRAIN_S), "--drain-strategy", "immediate"),
+)
+"""How an Envoy of ours is started, beside its bootstrap and its log level."""
+Protocol = Literal["GRPC", "DELTA_GRPC"]
+WHOLE: Protocol = "GRPC"
+"""State of the world: each push holds all resources of a type."""
+INCREMENTAL: Protocol = "DELTA_GRPC"
+"""Each push holds what changed; a proxy that reconnects is told only what it missed."""
 
 
-def edge_bootstrap(state: Path, host: str, port: int) -> dict[str, Any]:
+def edge_bootstrap(
+    state: Path, host: str, port: int, protocol: Protocol = INCREMENTAL
+) -> dict[str, Any]:
     """How the edge is started; `host` and `port` are where control will have it listen."""
-    return _bootstrap(state, "edge", {"listens": f"{host}:{port}"})
+    return _bootstrap(state, "edge", {"listens": f"{host}:{port}"}, protocol)
 
 
-def node_bootstrap(state: Path) -> dict[str, Any]:
+def node_bootstrap(state: Path, protocol: Protocol = INCREMENTAL) -> dict[str, Any]:
     """How the node proxy is started."""
-    return _bootstrap(state, "node", {})
+    return _bootstrap(state, "node", {}, protocol)
 
 
-def _bootstrap(state: Path, proxy: str, metadata: dict[str, str]) -> dict[str, Any]:
+def _bootstrap(
+    state: Path, proxy: str, metadata: dict[str, str], protocol: Protocol
+) -> dict[str, Any]:
     run = state / "run"
     ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     return {
         "node": {"id": proxy, "cluster": "palestra", "metadata": metadata},
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "GRPC",
+                "api_type": protocol,
                 "transport_api_version": "V3",
                 # 61 KB with every acknowledgement otherwise.
                 "set_node_on_first_message_only": True,

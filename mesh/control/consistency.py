@@ -6,12 +6,15 @@ is missing for ever, and say nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from envoy_data_plane.envoy.config.cluster.v3 import ClusterDiscoveryType
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
 from envoy_data_plane.envoy.config.core.v3 import TransportSocket
 from envoy_data_plane.envoy.config.listener.v3 import Listener
-from envoy_data_plane.envoy.config.route.v3 import Route
+from envoy_data_plane.envoy.config.route.v3 import Route, RouteConfiguration
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
 )
@@ -20,81 +23,104 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     UpstreamTlsContext,
 )
 
-from mesh.control.snapshot import Resources
+from mesh.control.snapshot import TYPES, Message, Resources, name_of
 
 
 class InconsistentError(ValueError):
     """The resources do not fit each other; the words name what leads nowhere."""
 
 
+class Wanted(NamedTuple):
+    """What a resource leads to."""
+
+    kind: str
+    name: str
+    words: str
+    """Why it must be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Of all resources of one kind: what they are called, and what they lead to."""
+
+    given: Sequence[str]
+    wanted: Sequence[Wanted]
+
+
 def check(proxy: str, resources: Resources) -> None:
     """Raises InconsistentError where a name leads nowhere or is taken twice."""
-    faults = [*_doubles(resources), *_dangling(resources)]
+    agree(proxy, {kind: names(getattr(resources, kind)) for kind in TYPES})
+
+
+def names(messages: Sequence[Message]) -> Names:
+    """What is to be known of resources to tell whether all fits."""
+    given = [name_of(each) for each in messages]
+    return Names(given, [wanted for each in messages for wanted in _wanted(each)])
+
+
+def agree(proxy: str, kinds: Mapping[str, Names]) -> None:
+    """As `check`, of the names alone."""
+    faults = [
+        f"two {kind} are named {name!r}"
+        for kind, each in kinds.items()
+        for name, count in Counter(each.given).items()
+        if count > 1
+    ]
+    given = {kind: set(each.given) for kind, each in kinds.items()}
+    faults += [
+        wanted.words
+        for each in kinds.values()
+        for wanted in each.wanted
+        if wanted.name not in given[wanted.kind]
+    ]
     if faults:
         raise InconsistentError(f"{proxy}: {'; '.join(faults)}")
 
 
-def _doubles(resources: Resources) -> Iterator[str]:
-    for kind in ("listeners", "routes", "clusters", "secrets", "filters"):
-        seen: set[str] = set()
-        for each in getattr(resources, kind):
-            if each.name in seen:
-                yield f"two {kind} are named {each.name!r}"
-            seen.add(each.name)
+def _wanted(message: Message) -> Iterator[Wanted]:
+    if isinstance(message, RouteConfiguration):
+        yield from _of_table(message)
+    elif isinstance(message, Cluster):
+        yield from _of_cluster(message)
+    elif isinstance(message, Listener):
+        yield from _of_listener(message)
 
 
-def _dangling(resources: Resources) -> Iterator[str]:
-    secrets = {secret.name for secret in resources.secrets}
-    yield from _dangling_routes(resources)
-    yield from _dangling_clusters(resources, secrets)
-    for listener in resources.listeners:
-        yield from _dangling_listener(listener, resources, secrets)
+def _of_table(table: RouteConfiguration) -> Iterator[Wanted]:
+    for route in (route for host in table.virtual_hosts for route in host.routes):
+        for target in _targets(route):
+            words = f"route {route.name!r} leads to no cluster {target!r}"
+            yield Wanted("clusters", target, words)
 
 
-def _dangling_routes(resources: Resources) -> Iterator[str]:
-    clusters = {cluster.name for cluster in resources.clusters}
-    routes = (
-        route for table in resources.routes for host in table.virtual_hosts for route in host.routes
-    )
-    for route in routes:
-        target = _target(route)
-        if target is not None and target not in clusters:
-            yield f"route {route.name!r} leads to no cluster {target!r}"
+def _of_cluster(cluster: Cluster) -> Iterator[Wanted]:
+    if cluster.type == ClusterDiscoveryType.EDS:
+        yield Wanted("assignments", cluster.name, f"cluster {cluster.name!r} has no assignment")
+    for name in _secrets_of(cluster.transport_socket):
+        yield Wanted("secrets", name, f"cluster {cluster.name!r} names no secret {name!r}")
 
 
-def _dangling_clusters(resources: Resources, secrets: set[str]) -> Iterator[str]:
-    assigned = {each.cluster_name for each in resources.assignments}
-    for cluster in resources.clusters:
-        if cluster.type == ClusterDiscoveryType.EDS and cluster.name not in assigned:
-            yield f"cluster {cluster.name!r} has no assignment"
-        for name in _secrets_of(cluster.transport_socket):
-            if name not in secrets:
-                yield f"cluster {cluster.name!r} names no secret {name!r}"
-
-
-def _dangling_listener(
-    listener: Listener, resources: Resources, secrets: set[str]
-) -> Iterator[str]:
-    tables = {table.name for table in resources.routes}
-    filters = {each.name for each in resources.filters}
+def _of_listener(listener: Listener) -> Iterator[Wanted]:
+    begun = f"listener {listener.name!r} names no"
     for manager in _managers(listener):
-        table_name = manager.rds.route_config_name if manager.rds else ""
-        if table_name not in tables:
-            yield f"listener {listener.name!r} names no routes {table_name!r}"
+        table = manager.rds.route_config_name if manager.rds else ""
+        yield Wanted("routes", table, f"{begun} routes {table!r}")
         for each in manager.http_filters:
-            if each.config_discovery and each.name not in filters:
-                yield f"listener {listener.name!r} names no filter {each.name!r}"
+            if each.config_discovery:
+                yield Wanted("filters", each.name, f"{begun} filter {each.name!r}")
     for chain in listener.filter_chains:
         for name in _secrets_of(chain.transport_socket):
-            if name not in secrets:
-                yield f"listener {listener.name!r} names no secret {name!r}"
+            yield Wanted("secrets", name, f"{begun} secret {name!r}")
 
 
-def _target(route: Route) -> str | None:
-    """The cluster that a route names; None where it names none."""
+def _targets(route: Route) -> Iterator[str]:
+    """The clusters that a route names."""
     if route.route is None or route.route.cluster_header:
-        return None
-    return route.route.cluster or ""
+        return
+    if route.route.weighted_clusters:
+        yield from (each.name for each in route.route.weighted_clusters.clusters)
+    else:
+        yield route.route.cluster or ""
 
 
 def _managers(listener: Listener) -> Iterator[HttpConnectionManager]:

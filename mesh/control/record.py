@@ -12,11 +12,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mesh.control import clients
 from mesh.control.authority import utc_now, write_private
+from mesh.control.selection import Selection
 from mesh.control.snapshot import EMPTY, Snapshot, Typed
+from mesh.control.wire import CLUSTERS, FILTERS, ROUTES
 
 _MAX_WORDS = 2000
 _SETTLE_S = 0.02
+_CONTROL, _SLICE = "control", "slice "
+_OF_SLICES = (CLUSTERS, FILTERS, ROUTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Record:
         self._changed = asyncio.Event()
         self.key_ids: tuple[str, ...] = ()
         self.keys_known = False
+        self._slices: dict[str, object] = {}
 
     def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
         """The configuration from now on."""
@@ -93,6 +99,34 @@ class Record:
         if self._rejections.pop((proxy, type_url), None):
             self._changed.set()
 
+    def selected(self, selection: Selection) -> None:
+        """The slice of each domain that is served, and those that are refused."""
+        for key in [key for key in self._rejections if key[1].startswith(_SLICE)]:
+            del self._rejections[key]
+        for domain, refusal in selection.refused.items():
+            self.refused(_CONTROL, f"{_SLICE}{domain}", refusal.version, refusal.error)
+        served, refused = selection.whole.by_domain, selection.refused
+        self._slices = {
+            domain: {
+                "version": served[domain].version if domain in served else None,
+                "refused": refused[domain].version if domain in refused else None,
+                "error": refused[domain].error[:_MAX_WORDS] if domain in refused else None,
+            }
+            for domain in sorted(served.keys() | refused.keys())
+        }
+        self._changed.set()
+
+    def refusals_of_slices(self) -> list[str]:
+        """The words of proxies that refused the newest of what is made of slices."""
+        return [
+            each.error
+            for (proxy, type_url), each in self._rejections.items()
+            if type_url in _OF_SLICES
+            and not clients.is_client(proxy)
+            and proxy in self._snapshots
+            and self._snapshots[proxy].of(type_url).version == each.version
+        ]
+
     def keys(self, key_ids: tuple[str, ...]) -> None:
         """The token keys that the edge verifies by."""
         self.key_ids, self.keys_known = key_ids, True
@@ -100,26 +134,32 @@ class Record:
 
     def as_json(self) -> dict[str, object]:
         """The content of `control.json`."""
-        connected = sorted(proxy for proxy, count in self._streams.items() if count > 0)
         return {
             "versions": {name: each.version for name, each in sorted(self._snapshots.items())},
+            "slices": self._slices,
             "rejected": [asdict(each) for each in self._rejections.values()],
-            "connected": connected,
+            "connected": self._connected(),
             "key_ids": list(self.key_ids),
-            "ready": self._ready(connected),
+            "ready": self.ready(),
         }
 
-    def _ready(self, connected: list[str]) -> bool:
+    def _connected(self) -> list[str]:
+        return sorted(proxy for proxy, count in self._streams.items() if count > 0)
+
+    def ready(self) -> bool:
         """Both proxies have all of the newest, and the edge can tell a token."""
-        everybody = bool(self._snapshots) and connected == sorted(self._snapshots)
-        return everybody and self.keys_known and all(map(self._settled, self._snapshots))
+        proxies = sorted(each for each in self._snapshots if not clients.is_client(each))
+        everybody = bool(proxies) and set(proxies) <= set(self._connected())
+        return everybody and self.keys_known and all(map(self._settled, proxies))
 
     def _settled(self, proxy: str) -> bool:
-        return all(
-            self._taken.get((proxy, type_url), EMPTY).version == typed.version
-            for type_url, typed in self._snapshots[proxy].types.items()
-            if typed.by_name
-        )
+        types = self._snapshots[proxy].types
+        return all(self.taken_by(proxy, each) for each in types if types[each].by_name)
+
+    def taken_by(self, proxy: str, type_url: str) -> bool:
+        """Whether a proxy has the newest of a type."""
+        newest = self._snapshots[proxy].of(type_url)
+        return self._taken.get((proxy, type_url), EMPTY).version == newest.version
 
     async def keep_written(self) -> None:
         """Writes the file after each change, for ever."""

@@ -12,7 +12,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, Discov
 
 from mesh.control.record import Record
 from mesh.control.snapshot import EMPTY, Typed
-from mesh.control.wire import CLUSTERS, LISTENERS, ORDER
+from mesh.control.wire import CLUSTERS, ENDPOINTS, LISTENERS, ORDER
 
 # These are served whole; the others by the names that were asked for.
 _WHOLE = {CLUSTERS, LISTENERS}
@@ -55,11 +55,18 @@ class Session:
 
     def on_change(self) -> list[DiscoveryResponse]:
         """What is to be pushed now, in the order in which it may be taken."""
+        changed = {
+            type_url
+            for type_url, known in self._subscriptions.items()
+            if self._record.serve(self.proxy, type_url).version != known.sent.version
+        }
+        if CLUSTERS in changed and ENDPOINTS in self._subscriptions:
+            # A changed cluster waits for its endpoints, though it does not ask for them again.
+            changed.add(ENDPOINTS)
         return [
-            self._respond(type_url, known)
+            self._respond(type_url, self._subscriptions[type_url])
             for type_url in ORDER
-            if (known := self._subscriptions.get(type_url))
-            and self._record.serve(self.proxy, type_url).version != known.sent.version
+            if type_url in changed
         ]
 
     def _settle(self, request: DiscoveryRequest, known: _Subscription) -> None:

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
-import betterproto2
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
@@ -23,6 +23,11 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 from mesh.control import wire
 
 _DIGITS = 16
+
+
+Message: TypeAlias = (
+    Listener | RouteConfiguration | Cluster | ClusterLoadAssignment | Secret | TypedExtensionConfig
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,11 @@ class Typed:
 
     version: str
     by_name: Mapping[str, AnyMessage]
+    versions: Mapping[str, str]
+    """The hash of each resource's own content, by name."""
 
 
-EMPTY = Typed(hashlib.sha256().hexdigest()[:_DIGITS], MappingProxyType({}))
+EMPTY = Typed(hashlib.sha256().hexdigest()[:_DIGITS], MappingProxyType({}), MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +68,38 @@ class Snapshot:
         return self.types.get(type_url, EMPTY)
 
 
-def take(proxy: str, resources: Resources) -> Snapshot:
-    """Packs a proxy's resources."""
-    types = {
-        wire.CLUSTERS: _typed((each.name, each) for each in resources.clusters),
-        wire.ENDPOINTS: _typed((each.cluster_name, each) for each in resources.assignments),
-        wire.SECRETS: _typed((each.name, each) for each in resources.secrets),
-        wire.LISTENERS: _typed((each.name, each) for each in resources.listeners),
-        wire.FILTERS: _typed((each.name, each) for each in resources.filters),
-        wire.ROUTES: _typed((each.name, each) for each in resources.routes),
+TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "clusters": wire.CLUSTERS,
+        "assignments": wire.ENDPOINTS,
+        "secrets": wire.SECRETS,
+        "listeners": wire.LISTENERS,
+        "filters": wire.FILTERS,
+        "routes": wire.ROUTES,
     }
+)
+"""The type URL of each kind of resource."""
+
+
+def of(proxy: str, kinds: Mapping[str, Typed]) -> Snapshot:
+    """A snapshot of what is packed already, by kind."""
+    types = {type_url: kinds[kind] for kind, type_url in TYPES.items()}
     whole = hashlib.sha256("".join(each.version for each in types.values()).encode())
     return Snapshot(proxy, MappingProxyType(types), whole.hexdigest()[:_DIGITS])
 
 
-def _typed(messages: Iterable[tuple[str, betterproto2.Message]]) -> Typed:
-    packed = {name: wire.pack(message) for name, message in messages}
-    digest = hashlib.sha256()
-    for name in sorted(packed):
-        value = packed[name].value
-        digest.update(f"{name}\0{len(value)}\0".encode() + value)
-    return Typed(digest.hexdigest()[:_DIGITS], MappingProxyType(packed))
+def name_of(message: Message) -> str:
+    """What a resource is called."""
+    return message.cluster_name if isinstance(message, ClusterLoadAssignment) else message.name
+
+
+def typed(messages: Iterable[Message]) -> Typed:
+    """Packs the resources of one type."""
+    packed = {name_of(message): wire.pack(message) for message in messages}
+    versions = {name: _hash(each.value) for name, each in sorted(packed.items())}
+    whole = _hash("".join(f"{name}\0{each}\0" for name, each in versions.items()).encode())
+    return Typed(whole, MappingProxyType(packed), MappingProxyType(versions))
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_DIGITS]

@@ -1,4 +1,4 @@
-"""The edge's whole configuration as one static document, for a real Envoy to look at.
+"""The proxies' configuration as one static document, for a real Envoy to look at.
 
 Owns the putting in line of what is pushed otherwise. Made for checking alone;
 nothing is served from it.
@@ -10,6 +10,7 @@ import copy
 from pathlib import Path
 
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap, BootstrapStaticResources
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
 from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
@@ -30,17 +31,29 @@ def edge_config(descriptor_set: bytes) -> bytes:
     Raises:
         ValueError: the contract cannot be served; the words name the method.
     """
-    resources = render.edge(_inputs(descriptor_set))
-    listeners = [_in_line(each, resources) for each in resources.listeners]
-    # Where certificates come from is no matter of the contract's.
-    clusters = [copy.copy(each) for each in resources.clusters]
-    for cluster in clusters:
-        cluster.transport_socket = None
-    static = BootstrapStaticResources(listeners=listeners, clusters=clusters)
+    return config(render.edge(_inputs(descriptor_set)))
+
+
+def config(*proxies: Resources) -> bytes:
+    """A bootstrap of what the proxies are told, serialised, as if they were one."""
+    static = BootstrapStaticResources(
+        listeners=[_in_line(each, told) for told in proxies for each in told.listeners],
+        clusters=[_by_itself(each) for told in proxies for each in told.clusters],
+    )
     return bytes(Bootstrap(node=Node(id="edge", cluster="palestra"), static_resources=static))
 
 
+def _by_itself(cluster: Cluster) -> Cluster:
+    """Where certificates come from is no matter of the contract's, nor who serves now."""
+    cluster = copy.copy(cluster)
+    cluster.transport_socket = None
+    if cluster.eds_cluster_config:
+        cluster.type, cluster.eds_cluster_config = ClusterDiscoveryType.STATIC, None
+    return cluster
+
+
 def _in_line(listener: Listener, resources: Resources) -> Listener:
+    listener.filter_chains[0].transport_socket = None
     network = listener.filter_chains[0].filters[0]
     manager = network.typed_config.unpack() if network.typed_config else None
     if not isinstance(manager, HttpConnectionManager):

@@ -56,8 +56,11 @@ class Board:
     def _show_endpoints(self, keepers: Iterable[Keeper]) -> None:
         endpoints: dict[str, list[str]] = {service: [] for service in self._services}
         for keeper in keepers:
-            if keeper.spec.endpoint is not None and keeper.state is State.SERVING:
-                endpoints[keeper.spec.service].append(str(keeper.spec.endpoint))
+            if keeper.spec.endpoint is not None:
+                # A subset of a service's workers is known as long as it has processes.
+                serving = endpoints.setdefault(keeper.spec.service, [])
+                if keeper.state is State.SERVING:
+                    serving.append(str(keeper.spec.endpoint))
         if endpoints != self._endpoints:
             write_json(self._places.endpoints, endpoints)
             self._endpoints = endpoints

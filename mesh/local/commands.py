@@ -1,7 +1,8 @@
 """The supervisor's command socket: one line of JSON asks, one line answers.
 
-Owns its small protocol, both ends of it: `{"restart": NAME}` is answered with
-`{"done": [process, …]}` or `{"error": sentence}`. Lies in the 0700 folder.
+Owns its small protocol, both ends of it: `{"restart": NAME}` and `{"scale": GROUP,
+"number": N, "checkout": FOLDER, "env": {…}}` are answered with `{"done": [process, …]}`
+or `{"error": sentence}`. Lies in the 0700 folder.
 """
 
 from __future__ import annotations
@@ -9,23 +10,25 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mesh.local import rolling, scaling
+from mesh.local.crew import Crew
 from mesh.local.errors import StackError
-from mesh.local.supervisor import Supervisor
 
 _LINE_BYTES = 1 << 16
 _ASK_S = 5.0
 
 
-async def serve(path: Path, supervisor: Supervisor) -> asyncio.Server:
-    """Listens until the returned server is closed."""
+async def serve(path: Path, crew: Crew, workers: Mapping[str, int]) -> asyncio.Server:
+    """Listens until the returned server is closed; `workers` is what the stack began with."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await asyncio.wait_for(reader.readline(), _ASK_S)
-            writer.write(json.dumps(await _answer(supervisor, line)).encode() + b"\n")
+            writer.write(json.dumps(await _answer(crew, workers, line)).encode() + b"\n")
             await writer.drain()
         except (OSError, TimeoutError):
             pass  # whoever asked is gone
@@ -35,14 +38,18 @@ async def serve(path: Path, supervisor: Supervisor) -> asyncio.Server:
     return await asyncio.start_unix_server(handle, path, limit=_LINE_BYTES)
 
 
-async def _answer(supervisor: Supervisor, line: bytes) -> dict[str, Any]:
+async def _answer(crew: Crew, workers: Mapping[str, int], line: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(line)
-        name = asked["restart"]
-    except (ValueError, KeyError, TypeError):
+        if "restart" in asked:
+            done = rolling.restart(crew, str(asked["restart"]))
+        else:
+            copy = scaling.copy_of(asked.get("checkout", ""), asked.get("env", {}))
+            done = scaling.scale(crew, str(asked["scale"]), int(asked["number"]), copy, workers)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {"error": "not a command."}
     try:
-        return {"done": await supervisor.restart(str(name))}
+        return {"done": await done}
     except StackError as error:
         return {"error": str(error)}
 

@@ -6,6 +6,7 @@ Talks to the stack as anybody outside does: through the edge only. Owns no rule.
 from __future__ import annotations
 
 import secrets
+import ssl
 import subprocess
 import sys
 import time
@@ -34,7 +35,8 @@ def play(stack: dict[str, Any], console: Console, file: Path | None, state: Path
     Raises:
         DemoFailed: an answer was not the expected one, or the workout did not arrive whole.
     """
-    with httpx.Client(base_url=stack["rest_url"], timeout=_PATIENCE_S) as rest:
+    trusted = ssl.create_default_context(cafile=stack["ca"]) if "ca" in stack else True
+    with httpx.Client(base_url=stack["rest_url"], timeout=_PATIENCE_S, verify=trusted) as rest:
         session = _register(rest, console)
         rest.headers["authorization"] = f"Bearer {session['accessToken']}"
         _send_workout(stack, session, console, file, state)
@@ -85,6 +87,7 @@ def _send_workout(
         [
             *(sys.executable, "-m", "palestra_watch", *what),
             *("--target", stack["grpc_target"]),
+            *(("--ca", stack["ca"]) if "ca" in stack else ()),
             *("--token", session["accessToken"], "--refresh-token", session["refreshToken"]),
             *("--state", str(state / "watch"), "--speed", str(SPEED)),
         ],
@@ -145,11 +148,12 @@ def _invite(
     console: Console,
 ) -> None:
     url = stack["rest_url"]
+    trust = f"--cacert '{stack['ca']}' " if "ca" in stack else ""
     console.print("[bold]4[/] Try it yourself:")
     console.print(f"TOKEN={session['accessToken']}", soft_wrap=True, highlight=False)
     for path in ("users/me", activity["name"], f"{activity['name']}/streams?channels=POWER"):
         console.print(
-            f"curl -H \"Authorization: Bearer $TOKEN\" '{url}/v1/{path}'",
+            f"curl {trust}-H \"Authorization: Bearer $TOKEN\" '{url}/v1/{path}'",
             soft_wrap=True,
             highlight=False,
         )

@@ -24,7 +24,8 @@ def chosen(places: Places, name: str) -> list[Path]:
         StackError: there is none.
     """
     logs = sorted(places.logs.glob("*.log"))
-    found = [log for log in logs if name in (log.stem, log.stem.rpartition("-")[0])]
+    wanted = name.replace(":", "-")
+    found = [log for log in logs if wanted in (log.stem, log.stem.rpartition("-")[0])]
     if not found:
         known = ", ".join(log.stem for log in logs) or "no logs at all"
         raise StackError(f"there is no log of {name!r} in {places.logs}; there are {known}.")

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 
 from mesh.local import procfs, spawn
@@ -73,22 +73,23 @@ class Keeper:
             self.failures, self.refusal = 0, None
             self._life = asyncio.create_task(self._live(), name=self.spec.name)
 
-    async def stop(self) -> None:
-        """Ends the process and keeps it no longer."""
+    async def stop(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Ends the process and keeps it no longer.
+
+        `before` is waited for when everybody was told that it gets no more calls, and
+        before it is told to end itself.
+        """
         if self._life is not None:
             self._life.cancel()
             with suppress(asyncio.CancelledError):
                 await self._life
             self._life = None
         self._become(State.STOPPING)
+        if before is not None:
+            await before()
         await self._end()
         self._clear_sockets()
         self._become(State.STOPPED)
-
-    async def restart(self) -> None:
-        """Ends the process as `stop` does and starts it anew."""
-        await self.stop()
-        self.start()
 
     def hurry(self) -> None:
         """Gives the process no more time to end by itself."""

@@ -13,13 +13,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mesh import catalog
-from mesh.local import commands, credentials, leftovers, lock, places, plan, procfs, settled, spawn
+from mesh.local import (
+    commands,
+    credentials,
+    files,
+    leftovers,
+    lock,
+    places,
+    plan,
+    procfs,
+    settled,
+    spawn,
+)
 from mesh.local.errors import StackError
 from mesh.local.supervisor import Supervisor
 
@@ -37,6 +49,7 @@ def supervise(options: plan.Options, ready: Callable[[], None]) -> None:
         StackError: it cannot start; nothing is left running.
     """
     plan.check(options)
+    files.raise_limit()
     where = places.prepare(options.state)
     held = lock.hold(where.lock)
     try:
@@ -44,20 +57,27 @@ def supervise(options: plan.Options, ready: Callable[[], None]) -> None:
         places.clear_sockets(where.run)
         settled.refuse_taken_port(plan.HOST, options.port)
         names = [each.name for each in catalog.SERVICES]
-        passwords = credentials.ensure(where, names)
+        counters = [part.name for part in catalog.PARTS if part.counts]
+        passwords = credentials.ensure(where, names, counters)
         specs = plan.table(options, where, passwords)
         sockets = [path for spec in specs for path in spec.sockets]
         places.refuse_long_sockets([where.commands, *sockets])
-        supervisor = Supervisor(
-            where, specs, plan.facts(options), names, settled.check(where, options.port)
-        )
-        asyncio.run(_run(where, supervisor, ready))
+        ready_when = settled.check(where, options.port)
+        hire = partial(plan.one_more, options, where, passwords)
+        told = plan.facts(options)
+        supervisor = Supervisor(where, specs, told, catalog.DEPLOYED, hire, ready_when)
+        asyncio.run(_run(where, supervisor, options.all_workers(), ready))
     finally:
         os.close(held)
 
 
-async def _run(where: places.Places, supervisor: Supervisor, ready: Callable[[], None]) -> None:
-    server = await commands.serve(where.commands, supervisor)
+async def _run(
+    where: places.Places,
+    supervisor: Supervisor,
+    workers: Mapping[str, int],
+    ready: Callable[[], None],
+) -> None:
+    server = await commands.serve(where.commands, supervisor.crew, workers)
     try:
         await supervisor.run(ready)
     finally:
@@ -71,6 +91,14 @@ def _arguments(options: plan.Options) -> list[str]:
         f"--state={options.state}",
         f"--port={options.port}",
         f"--log-level={options.log_level}",
+        f"--origin={options.origins}",
+        f"--trusted-hops={options.trusted_hops}",
+        f"--direct-port={options.direct_port}",
+        *(["--tls", f"--tls-min={options.tls}"] if options.tls else []),
+        *([f"--blobs={options.blobs}"] if options.blobs else []),
+        *([f"--scan={options.scan}"] if options.scan else []),
+        *([f"--traces={options.traces}"] if options.traces else []),
+        *(["--pass-unscanned"] if options.pass_unscanned else []),
         *workers,
     ]
 
@@ -88,6 +116,8 @@ def _start(options: plan.Options, *, leash: bool) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # By the same variables as on the command line: no secret is among them.
+            env={**os.environ, **options.identity},
             pass_fds=(writer,),
             start_new_session=True,
         )
@@ -147,6 +177,19 @@ def attached(options: plan.Options) -> Iterator[dict[str, Any]]:
 def running(state: Path) -> int | None:
     """The process id of the supervisor of that state folder; None where none runs."""
     return lock.holder(places.Places(state).lock)
+
+
+def ask(state: Path, command: dict[str, Any], limit_s: float) -> list[str]:
+    """Asks the supervisor of a state folder; gives the names of the processes it tells.
+
+    Raises:
+        StackError: none is running, or it refused, or did not answer in time.
+    """
+    if running(state) is None:
+        raise StackError(f"no stack is running in {state}.")
+    return [
+        str(each) for each in commands.ask(places.Places(state).commands, command, limit_s)["done"]
+    ]
 
 
 def stop(state: Path) -> bool:

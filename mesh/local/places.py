@@ -99,6 +99,11 @@ class Places:
         return self.mesh / "endpoints.json"
 
     @property
+    def traffic(self) -> Path:
+        """What the operator asks of calls: other ways, and faults on purpose."""
+        return self.mesh / "traffic.json"
+
+    @property
     def control(self) -> Path:
         """What the control plane says of itself and of the proxies."""
         return self.mesh / "control.json"
@@ -107,6 +112,30 @@ class Places:
     def proof(self) -> Path:
         """The secret by which workers know that a call came through the mesh."""
         return self.mesh / "proof"
+
+    @property
+    def blobs(self) -> Path:
+        """Files of people: those that are whole, and those on their way."""
+        return self.state / "blobs"
+
+    @property
+    def blob_keys(self) -> Path:
+        """The keys that sign links to files; made by who first needs them."""
+        return self.mesh / "blob-keys.json"
+
+    def seal_keys(self, service: str) -> Path:
+        """The keys that seal what a service keeps secret in its rows; made with the passwords."""
+        return self.state / "seals" / f"{service}.json"
+
+    @property
+    def mail(self) -> Path:
+        """Letters to people, which nothing carries further on one machine."""
+        return self.state / "mail"
+
+    @property
+    def site_ca(self) -> Path:
+        """What clients trust where the edge serves TLS."""
+        return self.mesh / "site.pem"
 
     @property
     def commands(self) -> Path:
@@ -180,7 +209,7 @@ def prepare(state: Path) -> Places:
             state.mkdir(parents=True, mode=0o700 if os.geteuid() else 0o711)
         if not (state / _MARK).exists():
             write_json(state / _MARK, {"format": FORMAT})
-        for folder in (places.run, places.mesh, places.logs):
+        for folder in (places.run, places.mesh, places.logs, places.blobs, places.mail):
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StackError(

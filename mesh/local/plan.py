@@ -10,23 +10,23 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
+from gateway import origins
 from mesh import catalog
-from mesh.local import binaries, health, probes
+from mesh.local import binaries, health, probes, workers
 from mesh.local.credentials import ADMIN, Credentials
 from mesh.local.errors import StackError
 from mesh.local.places import ROOT, Places, write_json
 from mesh.local.spec import Spec, Stage
 from mesh.local.stores import postgres, provision, redis
+from mesh.local.workers import CONTRACT, SAME, Copy
 
 HOST = "127.0.0.1"
 PORT = 8080
 STATE = ROOT / ".palestra"
 MOST_WORKERS = 16
-REGION = 0
-DRAIN_S = 1
-CONTRACT = ROOT / "build" / "gen" / "contract.binpb"
+MOST_HOPS = 8
+TLS = ("1.3", "1.2")
 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "VIRTUAL_ENV")
 
@@ -38,34 +38,78 @@ class Options:
     state: Path = STATE
     port: int = PORT
     workers: Mapping[str, int] = field(default_factory=dict)
-    """Instead of the catalogue's numbers."""
+    """Instead of the catalogue's numbers; parts of the edge as well."""
     log_level: str = "INFO"
+    origins: str = "*"
+    """Whose pages may use the edge from a browser; see `gateway.origins`."""
+    direct_port: int = 0
+    """The first port of loopback for gRPC clients that speak xDS themselves; 0 for none."""
+    tls: str = ""
+    """The oldest TLS that the edge serves, `1.3` or `1.2`; empty for no TLS."""
+    trusted_hops: int = 0
+    """Proxies before the edge, of one's own, that say who called."""
+    blobs: str = ""
+    """Where files of people lie, `s3://bucket/prefix`; in the state folder where it is empty."""
+    scan: str = ""
+    """Who is asked about each upload; see `gateway.web.blobs.scanning`."""
+    traces: str = ""
+    """Where services send their spans by OTLP/HTTP; nowhere where it is empty."""
+    pass_unscanned: bool = False
+    """Whether files pass while the scanner does not answer."""
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """What identity is told beside: its settings PALESTRA_IDENTITY_…, by their names."""
+
+    @property
+    def rest_url(self) -> str:
+        """Where REST is."""
+        return f"{'https' if self.tls else 'http'}://{HOST}:{self.port}"
+
+    @property
+    def named_url(self) -> str:
+        """The same by a name: browsers bind passkeys to nothing else."""
+        return f"{'https' if self.tls else 'http'}://localhost:{self.port}"
 
     def all_workers(self) -> dict[str, int]:
         """Processes per service."""
         return {each.name: self.workers.get(each.name, each.workers) for each in catalog.SERVICES}
 
+    def all_parts(self) -> dict[str, int]:
+        """Processes per part of the edge."""
+        return {each.name: self.workers.get(each.name, each.workers) for each in catalog.PARTS}
+
 
 def check(options: Options) -> None:
     """Raises StackError where an option cannot be meant."""
-    known = {each.name for each in catalog.SERVICES}
+    known = set(catalog.DEPLOYED)
     for service, number in options.workers.items():
         if service not in known:
             raise StackError(f"no service {service!r}; there are {', '.join(sorted(known))}.")
         if not 1 <= number <= MOST_WORKERS:
             raise StackError(f"--workers {service}={number}: give 1 to {MOST_WORKERS}.")
+    try:
+        origins.parse(options.origins)
+    except origins.OriginError as error:
+        raise StackError(f"--origin: {error}.") from None
+    if options.tls not in ("", *TLS):
+        raise StackError(f"--tls-min {options.tls}: give {' or '.join(TLS)}.")
+    if not 0 <= options.trusted_hops <= MOST_HOPS:
+        raise StackError(f"--trusted-hops {options.trusted_hops}: give 0 to {MOST_HOPS}.")
+    if not 0 <= options.direct_port <= 65535 - len(catalog.SERVICES):
+        raise StackError(f"--direct-port {options.direct_port}: give a lower port.")
     if not 1 <= options.port <= 65535:
         raise StackError(f"--port {options.port}: give 1 to 65535.")
 
 
 def facts(options: Options) -> dict[str, str | int]:
     """What a client needs to know of the running stack."""
-    return {
+    told: dict[str, str | int] = {
         "host": HOST,
         "port": options.port,
-        "rest_url": f"http://{HOST}:{options.port}",
+        "rest_url": options.rest_url,
         "grpc_target": f"{HOST}:{options.port}",
+        "blobs_scan": options.scan or "none",
     }
+    return told | ({"ca": str(Places(options.state).site_ca)} if options.tls else {})
 
 
 def base_environment() -> dict[str, str]:
@@ -81,18 +125,42 @@ def table(options: Options, places: Places, credentials: Credentials) -> tuple[S
         StackError: a program is missing, or cannot run here.
     """
     env = base_environment()
-    workers = options.all_workers()
+    numbers = options.all_workers()
+    counters = [part.name for part in catalog.PARTS if part.counts]
     return (
-        _postgres(places, env, credentials, workers),
-        redis.spec(places, env, credentials.redis, workers),
+        _postgres(places, env, credentials, numbers),
+        redis.spec(places, env, credentials.redis, numbers, counters),
         _control(options, places, env),
         *_proxies(options, places, env),
         *(
-            _worker(options, places, env, credentials, service, number)
-            for service, count in workers.items()
+            one_more(options, places, credentials, group, number)
+            for group, count in (numbers | options.all_parts()).items()
             for number in range(count)
         ),
     )
+
+
+def one_more(
+    options: Options,
+    places: Places,
+    credentials: Credentials,
+    group: str,
+    number: int,
+    copy: Copy = SAME,
+) -> Spec:
+    """A process of a service, of a subset of its workers (`training:canary`) or of a part.
+
+    Raises:
+        StackError: there is no such service.
+    """
+    env = base_environment()
+    for part in catalog.PARTS:
+        if part.name == group:
+            return workers.part(options, places, env, credentials, part, number)
+    service, _, subset = group.partition(":")
+    if service not in options.all_workers():
+        raise StackError(f"no service {service!r}; there are {', '.join(options.all_workers())}.")
+    return workers.worker(options, places, env, credentials, service, number, subset, copy)
 
 
 def _postgres(
@@ -123,6 +191,10 @@ def _control(options: Options, places: Places, env: Mapping[str, str]) -> Spec:
             "PALESTRA_EDGE_PORT": str(options.port),
             "PALESTRA_CONTRACT": str(CONTRACT),
             "PALESTRA_LOG_LEVEL": options.log_level,
+            "PALESTRA_WEB_ORIGINS": options.origins,
+            "PALESTRA_EDGE_TLS": options.tls,
+            "PALESTRA_TRUSTED_HOPS": str(options.trusted_hops),
+            "PALESTRA_DIRECT_PORT": str(options.direct_port),
         },
         cwd=ROOT,
         probe=health.answers(xds),
@@ -142,7 +214,7 @@ def _proxies(options: Options, places: Places, env: Mapping[str, str]) -> tuple[
     node = bootstrap.node_bootstrap(places.state)
     return (
         _envoy(places, env, "node", node, listeners),
-        _envoy(places, env, catalog.EDGE, edge, ()),
+        _envoy(places, env, catalog.EDGE, edge, (places.run / f"{catalog.EDGE}.out.sock",)),
     )
 
 
@@ -153,61 +225,18 @@ def _envoy(
     config: Mapping[str, object],
     listeners: tuple[Path, ...],
 ) -> Spec:
+    from mesh.control import bootstrap
+
     path, admin = places.mesh / f"{name}.json", places.run / f"{name}.admin.sock"
     return Spec(
         name=name,
         stage=Stage.PROXIES,
-        # Hot restart would leave a segment in /dev/shm at every kill.
         argv=(
-            str(binaries.envoy()),
-            *("-c", str(path)),
-            "--disable-hot-restart",
-            *("--concurrency", "1", "--log-level", "warning"),
+            *(str(binaries.envoy()), "-c", str(path)),
+            *(*bootstrap.ARGUMENTS, "--log-level", "warning"),
         ),
         env=env,
         probe=probes.proxy(admin),
         sockets=(admin, *listeners),
         before=lambda: write_json(path, config),
-    )
-
-
-def _worker(
-    options: Options,
-    places: Places,
-    env: Mapping[str, str],
-    credentials: Credentials,
-    service: str,
-    number: int,
-) -> Spec:
-    name = f"{service}-{number}"
-    listen, metrics = places.run / f"{name}.sock", places.run / f"{name}.prom"
-    redis_socket = quote(str(places.run / "redis.sock"))
-    return Spec(
-        name=name,
-        stage=Stage.SERVICES,
-        service=service,
-        argv=(sys.executable, "-m", catalog.service(service).module),
-        env={
-            **env,
-            "PALESTRA_SERVICE": service,
-            "PALESTRA_WORKER": str(number),
-            "PALESTRA_LISTEN": f"unix:{listen}",
-            "PALESTRA_METRICS": f"unix:{metrics}",
-            "PALESTRA_MESH": f"unix:{places.run / f'{service}.out.sock'}",
-            "PALESTRA_MESH_PROOF_FILE": str(places.proof),
-            "PALESTRA_DATABASE_URL": provision.url(
-                places.postgres, service, credentials.postgres[service]
-            ),
-            "PALESTRA_DATABASE_POOL": str(provision.POOL),
-            "PALESTRA_REDIS_URL": (
-                f"unix://{service}:{credentials.redis[service]}@{redis_socket}?db=0"
-            ),
-            "PALESTRA_REGION": str(REGION),
-            "PALESTRA_LOG_LEVEL": options.log_level,
-            "PALESTRA_DRAIN_S": str(DRAIN_S),
-        },
-        cwd=ROOT,
-        probe=health.worker(listen),
-        endpoint=listen,
-        sockets=(listen, metrics),
     )

@@ -38,9 +38,14 @@ def polled(check: Callable[[int], Awaitable[bool]]) -> Probe:
 
 def proxy(admin: Path) -> Probe:
     """An Envoy is ready when its listeners and clusters are there (GET /ready)."""
+    return page(admin, "/ready")
+
+
+def page(socket: Path, path: str) -> Probe:
+    """An HTTP server is ready when it answers a path with 200."""
 
     async def check(_pid: int) -> bool:
-        return (await envoy.get(admin, "/ready")).startswith(b"HTTP/1.1 200")
+        return (await envoy.get(socket, path)).startswith(b"HTTP/1.1 200")
 
     return polled(check)
 

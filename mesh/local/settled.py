@@ -9,12 +9,15 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
+from mesh import catalog
 from mesh.local import envoy, procfs
 from mesh.local.errors import StackError
 from mesh.local.places import Places, read_json
+from mesh.local.spec import Spec
 
 _WAIT_S = 20.0
 _LOOK_S = 0.05
+_FORGET_S = 5.0
 
 
 def _taken(port: int) -> StackError:
@@ -70,16 +73,67 @@ def _agreed(places: Places) -> bool:
 
 
 async def _routed(places: Places) -> bool:
-    """Whether the node proxy holds every worker for healthy that may have traffic.
+    """Whether the proxies hold every worker for healthy that may have traffic.
 
-    It asks a new worker by itself before it sends the first call.
+    They ask a new worker by themselves before they send the first call.
     """
     endpoints = read_json(places.endpoints) or {}
+    parts = {part.name for part in catalog.PARTS}
+    known = {
+        "node": [path for name, each in endpoints.items() if name not in parts for path in each],
+        catalog.EDGE: [path for name, each in endpoints.items() if name in parts for path in each],
+    }
+    return all([await _healthy(places, proxy, paths) for proxy, paths in known.items()])
+
+
+async def routed(places: Places, spec: Spec) -> None:
+    """Waits until the proxy that calls a process holds it for healthy.
+
+    Raises:
+        StackError: it does not in time.
+    """
+    deadline = asyncio.get_running_loop().time() + _WAIT_S
+    while not await _healthy(places, _proxy_of(spec), [str(spec.endpoint)]):
+        if asyncio.get_running_loop().time() > deadline:
+            raise StackError(
+                f"{spec.name} serves, but the mesh does not send it calls within "
+                f"{_WAIT_S:.0f} s: {_said(places)}."
+            )
+        await asyncio.sleep(_LOOK_S)
+
+
+async def forgotten(places: Places, spec: Spec) -> None:
+    """Waits until the proxy that called a process sends it no more calls.
+
+    Not for long: where the mesh is away itself, the process's own draining has to do.
+    """
+    deadline = asyncio.get_running_loop().time() + _FORGET_S
+    while await _known(places, _proxy_of(spec), str(spec.endpoint)):
+        if asyncio.get_running_loop().time() > deadline:
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+def _proxy_of(spec: Spec) -> str:
+    return catalog.EDGE if spec.service in {part.name for part in catalog.PARTS} else "node"
+
+
+async def _known(places: Places, proxy: str, path: str) -> bool:
     try:
-        known = await asyncio.wait_for(envoy.get(places.run / "node.admin.sock", "/clusters"), 5.0)
+        found = await asyncio.wait_for(
+            envoy.get(places.run / f"{proxy}.admin.sock", "/clusters"), 5
+        )
+    except (OSError, EOFError, TimeoutError):
+        return True
+    return f"::{path}::".encode() in found
+
+
+async def _healthy(places: Places, proxy: str, paths: list[str]) -> bool:
+    admin = places.run / f"{proxy}.admin.sock"
+    try:
+        known = await asyncio.wait_for(envoy.get(admin, "/clusters"), 5.0)
     except (OSError, EOFError, TimeoutError):
         return False
-    paths = [path for each in endpoints.values() for path in each]
     return all(f"{path}::health_flags::healthy\n".encode() in known for path in paths)
 
 

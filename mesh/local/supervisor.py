@@ -14,6 +14,7 @@ from typing import Any
 
 from mesh.local import logfiles
 from mesh.local.board import Board
+from mesh.local.crew import Crew, Hire
 from mesh.local.errors import StackError
 from mesh.local.keeper import Keeper, State
 from mesh.local.places import Places
@@ -35,6 +36,7 @@ class Supervisor:
         specs: Iterable[Spec],
         facts: Mapping[str, Any],
         services: Iterable[str],
+        hire: Hire,
         settled: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`facts` go into stack.json; `settled` returns when the running whole is usable."""
@@ -45,7 +47,7 @@ class Supervisor:
         self._phase = "starting"
         self._moved = asyncio.Event()
         self._stop = asyncio.Event()
-        self._restarting = asyncio.Lock()
+        self.crew = Crew(places, self._keepers, hire, self._changed, self._all_serve, self._stop)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Starts everything, calls `ready`, and returns when it was stopped and all has ended.
@@ -78,26 +80,6 @@ class Supervisor:
             for keeper in self._keepers.values():
                 keeper.hurry()
         self._stop.set()
-
-    async def restart(self, name: str) -> list[str]:
-        """Restarts a service's workers, or one process, one after the other.
-
-        Returns the names of the restarted processes, which serve again.
-
-        Raises:
-            StackError: there is no such service or process, or one does not serve again.
-        """
-        chosen = [each for each in self._keepers.values() if name in _names(each.spec)]
-        if not chosen:
-            known = sorted({each.spec.service or each.spec.name for each in self._keepers.values()})
-            raise StackError(f"there is no {name!r} here; there are {', '.join(known)}.")
-        async with self._restarting:
-            for keeper in chosen:
-                if self._stop.is_set():
-                    raise StackError("the stack is being stopped.")
-                await keeper.restart()
-                await self._all_serve([keeper])
-        return [keeper.spec.name for keeper in chosen]
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -157,7 +139,3 @@ class Supervisor:
             await asyncio.gather(*(keeper.stop() for keeper in keepers))
         self._phase = "stopped"
         self._show()
-
-
-def _names(spec: Spec) -> set[str]:
-    return {spec.name, spec.service or spec.name}

@@ -33,10 +33,13 @@ def gather(state: Path) -> dict[str, Any] | None:
         "state": stack.get("state"),
         "rest_url": stack.get("rest_url"),
         "grpc_target": stack.get("grpc_target"),
+        **({"ca": stack["ca"]} if "ca" in stack else {}),
+        "blobs_scan": stack.get("blobs_scan", "none"),
         "supervisor": supervisor,
         "processes": rows,
         "rejected": report.get("rejected", []),
         "versions": report.get("versions", {}),
+        "slices": report.get("slices", {}),
         "connected": report.get("connected", []),
     }
 

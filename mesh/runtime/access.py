@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from mesh import catalog, policy
-from mesh.runtime.calls import Call, User
+from mesh.runtime.calls import OWN_APPS, Call, User
 from mesh.runtime.errors import MeshError
 from palestra.mesh.v1 import policy_pb2
 
@@ -40,6 +40,11 @@ def admit(method: policy.Method, call: Call) -> None:
 def _admit_user(rules: policy_pb2.Policy, user: User) -> None:
     if rules.access == policy.ROLE and not user.roles.intersection(rules.roles):
         raise MeshError("ROLE_MISSING", f"one of {', '.join(rules.roles)} is needed")
+    if not rules.scope and user.client != OWN_APPS:
+        # What no scope can grant is for our own apps.
+        raise MeshError("SCOPE_MISSING", "it is for Palestra's own apps")
+    if user.is_service and rules.access == policy.USER and not rules.owner:
+        raise MeshError("NOT_OWNER", "a service account has nothing of its own")
     if rules.scope and rules.scope not in user.scopes:
         raise MeshError("SCOPE_MISSING", f"the scope {rules.scope} is needed")
     if rules.fresh_auth_s and time.time() - user.auth_time_s > rules.fresh_auth_s:
@@ -64,10 +69,16 @@ def owner_check(method: policy.Method) -> Check | None:
             holder = getattr(holder, part)
         name: str = getattr(holder, leaf)
         user = call.signed_in
+        if user.is_service:
+            # Nothing is its own, whatever it is called.
+            _admit_other(rules, user)
+            if name == _ME or name.startswith(_ME + "/"):
+                raise MeshError("NOT_OWNER", "a service account has nothing of its own")
+            return
         if name == _ME or name.startswith(_ME + "/"):
             setattr(holder, leaf, user.name + name[len(_ME) :])
             return
-        if name.split("/", 2)[:2] == ["users", str(user.id)]:
+        if name == user.name or name.startswith(user.name + "/"):
             return
         _admit_other(rules, user)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import bindparam, insert
@@ -33,18 +34,33 @@ class Auditor:
         the refusal is on its way.
         """
         values = {
-            "id": uuid7(),
-            "at": datetime.now(UTC),
             "method": call.method,
             "caller": call.caller,
             "actor": call.actor,
-            # As a refused request had it: of any length, with any character.
-            "resource": resource[:LONGEST_RESOURCE].replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            "resource": resource,
             "outcome": outcome,
             "request_id": call.request_id,
         }
+        await self._keep(values)
+
+    async def note(self, command: str, operator: str, resource: str, outcome: str) -> None:
+        """Keeps a record of what an operator did by a command, with no call; likewise."""
+        values = {
+            "method": command,
+            "caller": "operator",
+            "actor": operator,
+            "resource": resource,
+            "outcome": outcome,
+            "request_id": "",
+        }
+        await self._keep(values)
+
+    async def _keep(self, values: dict[str, Any]) -> None:
+        # As a refused request had it: of any length, with any character.
+        clean = values["resource"][:LONGEST_RESOURCE].replace("\0", "\N{REPLACEMENT CHARACTER}")
+        row = {"id": uuid7(), "at": datetime.now(UTC), **values, "resource": clean}
         try:
-            await self._database.run(_RECORD, values)
+            await self._database.run(_RECORD, row)
         except Exception as error:
-            metrics.AUDIT_LOST.labels(call.method).inc()
-            _log.error("audit_record_lost", outcome=outcome, exc_info=error)
+            metrics.AUDIT_LOST.labels(values["method"]).inc()
+            _log.error("audit_record_lost", outcome=values["outcome"], exc_info=error)

@@ -12,11 +12,22 @@ import time
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mesh.runtime.conditions import Conditions
+from mesh.runtime.consistency import Reached
+from mesh.runtime.ids import region_of
+
+if TYPE_CHECKING:
+    from mesh.runtime.streams import LiveStream
+
+OWN_APPS = "palestra-app"
+"""The API client that the product's own apps are."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A signed-in person, as the verified access token says."""
+    """A signed-in person, or a service account, as the verified access token says."""
 
     id: uuid.UUID
     session: str
@@ -30,11 +41,31 @@ class User:
     """When the person last proved himself, in s since 1970."""
     expire_time_s: int
     """When the token expires, in s since 1970."""
+    amr: frozenset[str] = frozenset()
+    """How the person proved himself (RFC 8176)."""
+    issued_at_s: int = 0
+    """When the token was issued, in s since 1970."""
+    generation: int = 0
+    """Of the person's tokens; see `mesh.runtime.revocations`."""
+    key_id: str = ""
+    """The key that signed the token."""
+    is_service: bool = field(init=False, compare=False)
+    """Whether it is a service account: the client speaks for itself (RFC 9068 §3)."""
+    name: str = field(init=False, compare=False)
+    """`users/{user}`; `serviceAccounts/{service_account}`, which owns nothing."""
+
+    def __post_init__(self) -> None:
+        # Once for all calls with the token: it is asked several times of each.
+        written = str(self.id)
+        is_service = self.client == written
+        object.__setattr__(self, "is_service", is_service)
+        collection = "serviceAccounts" if is_service else "users"
+        object.__setattr__(self, "name", f"{collection}/{written}")
 
     @property
-    def name(self) -> str:
-        """`users/{user}`."""
-        return f"users/{self.id}"
+    def region(self) -> int:
+        """The home region, 0 to 255."""
+        return region_of(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +83,23 @@ class Call:
     """The edge's own id of the request, or the id of the event."""
     traceparent: str = ""
     """W3C trace context; empty where nothing is traced."""
+    developer: str = ""
+    """Whose own copies of services are asked for; empty for nobody's."""
+    address: str = field(default="", repr=False)
+    """Where the client calls from, as the edge saw it; empty inside the mesh."""
+    user_agent: str = field(default="", repr=False)
+    """What the client calls itself; not to be believed."""
     deadline_s: float | None = None
     """On the event loop's clock; None for streams, events and jobs."""
-    stream_limit: asyncio.Timeout | None = field(default=None, repr=False, compare=False)
+    conditions: Conditions | None = field(default=None, repr=False)
+    """What a call over REST asks of tags; None for calls that came otherwise."""
+    renders: bool = False
+    """Whether the answer is wanted as JSON, or may be: see `mesh.runtime.rendering`."""
+    consistency: tuple[Reached, ...] = ()
+    """How far relations must have come for an answer; travels from call to call."""
+    about: list[str] = field(default_factory=list, repr=False, compare=False)
+    """What the call turned out to be about, for its audit record; the last is it."""
+    stream: LiveStream | None = field(default=None, repr=False, compare=False)
     """Ends a stream a minute after its token; `renew` moves it."""
 
     @property
@@ -67,10 +112,11 @@ class Call:
 
         Raises:
             ValueError: the token is another person's, or this is no stream.
+            MeshError: TOKEN_REVOKED where the stream is being ended already.
         """
-        if self.stream_limit is None or self.user is None or user.id != self.user.id:
+        if self.stream is None or self.user is None or user.id != self.user.id:
             raise ValueError("the token does not fit the stream")
-        self.stream_limit.reschedule(stream_end_s(user))
+        self.stream.belongs_to(user)
 
     @property
     def signed_in(self) -> User:

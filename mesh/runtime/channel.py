@@ -1,7 +1,7 @@
 """Calls to other services: through the mesh only, with what is left of the deadline.
 
 Generated stubs take a `MeshChannel` as their channel. It adds the user's token,
-the request id and the trace context of the current call; the contract says how
+the request id, the trace context and the developer of the current call; the contract says how
 long a call may take.
 """
 
@@ -14,8 +14,8 @@ from typing import Any, cast
 import grpc
 from google.protobuf import descriptor_pool
 
-from mesh import policy
-from mesh.runtime import calls
+from mesh import catalog, policy
+from mesh.runtime import calls, consistency
 from mesh.runtime.errors import MeshError
 
 OPTIONS = (
@@ -107,5 +107,7 @@ def _metadata() -> tuple[tuple[str, str], ...]:
         ("authorization", call.token),
         ("x-request-id", call.request_id),
         ("traceparent", call.traceparent),
+        (catalog.DEVELOPER_HEADER, call.developer),
+        (catalog.CONSISTENCY_HEADER, consistency.header(call.consistency)),
     )
     return tuple((key, value) for key, value in pairs if value)

@@ -19,6 +19,10 @@ DURATIONS = Histogram(
 STREAMS = Gauge(schema.STREAMS_OPEN, "Streams under way.", ("method",))
 UNEXPECTED = Counter(schema.UNEXPECTED_ERRORS, "Exceptions nobody foresaw.", ("method",))
 EVENTS = Counter(schema.EVENTS_HANDLED, "Events by effect.", ("handler", "effect"))
+REVOCATIONS = Gauge(schema.REVOCATIONS_KNOWN, "Tokens, people and keys not believed.")
+REVOCATIONS_SILENCE = Gauge(
+    schema.REVOCATIONS_SILENCE, "Since identity last gave a sign of life, in s."
+)
 AUDIT_LOST = Counter(schema.AUDIT_LOST, "Audit records that could not be written.", ("method",))
 
 _HEADER_END = b"\r\n\r\n"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 
+from mesh.importing import without_unused
+
 RUNTIME = Path(__file__).parent / "migrations"
 LOCK = "SELECT pg_advisory_lock(hashtextextended('migrate ' || current_schema(), 0))"
 
@@ -48,10 +50,11 @@ def _version(connection: psycopg.Connection[tuple[object, ...]], table: str) -> 
 
 
 def _upgrade(url: str, version_table: str, folder: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import NullPool
+    with without_unused():
+        from alembic import command
+        from alembic.config import Config
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
 
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool

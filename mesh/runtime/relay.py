@@ -1,7 +1,7 @@
 """Carries committed events from the outbox to the bus, in order, at least once.
 
 One relay per service holds the lease. It wakes on NOTIFY, with a poll behind
-it, and keeps the outbox's hourly partitions. Killed between publishing and
+it, and keeps the partitions of the runtime's tables. Killed between publishing and
 marking, its successor publishes again; the inbox of each consumer drops what
 it has already had.
 """
@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import psycopg
 import structlog
@@ -20,14 +19,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from mesh.runtime import partitions
 from palestra.mesh.v1.event_pb2 import Event
 
 PARTITIONS = 8
 """Streams per publisher; a key's events are all in one."""
 BATCH = 200
 POLL_S = 0.5
-KEEP = timedelta(hours=24)
-AHEAD_H = 3
 UPKEEP_S = 600.0
 _log = structlog.get_logger(__name__)
 
@@ -36,8 +34,6 @@ _WAITING = """
     FROM outbox WHERE published_at IS NULL ORDER BY position LIMIT %s
 """
 _PUBLISHED = "UPDATE outbox SET published_at = now() WHERE position = ANY(%s) AND occurred_at >= %s"
-
-Connection = psycopg.AsyncConnection[tuple[object, ...]]
 
 
 def stream(publisher: str, partition: int) -> str:
@@ -66,7 +62,7 @@ class Relay:
         ) as connection:
             await self._relay(connection)
 
-    async def _relay(self, connection: Connection) -> None:
+    async def _relay(self, connection: partitions.Connection) -> None:
         await connection.execute(
             psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(f"outbox_{self._service}"))
         )
@@ -74,8 +70,7 @@ class Relay:
         upkeep_at = loop.time()
         while True:
             if loop.time() >= upkeep_at:
-                await make_partitions(connection)
-                await drop_partitions(connection)
+                await partitions.upkeep(connection)
                 upkeep_at = loop.time() + UPKEEP_S
             try:
                 while await self._publish(connection):
@@ -88,12 +83,12 @@ class Relay:
             async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
                 pass
 
-    async def _publish(self, connection: Connection) -> bool:
+    async def _publish(self, connection: partitions.Connection) -> bool:
         """Publishes one batch; true where there may be more."""
         rows = await (await connection.execute(_WAITING, (BATCH,), binary=True)).fetchall()
         if not rows:
             return False
-        oldest = f"{int((datetime.now(UTC) - KEEP).timestamp() * 1000)}-0"
+        oldest = f"{int((datetime.now(UTC) - partitions.OUTBOX.keep).timestamp() * 1000)}-0"
         by_stream: dict[str, list[bytes]] = {}
         for row in rows:
             event = self._event(row)
@@ -137,52 +132,3 @@ class Relay:
             traceparent=str(traceparent),
             payload=payload,  # type: ignore[arg-type]
         )
-
-
-def _hour(at: datetime) -> datetime:
-    return at.replace(minute=0, second=0, microsecond=0)
-
-
-async def make_partitions(connection: Connection, now: datetime | None = None) -> None:
-    """Makes the outbox's partitions that are missing, from the last hour to the next few."""
-    first = _hour(now or datetime.now(UTC)) - timedelta(hours=1)
-    for step in range(AHEAD_H + 2):
-        start = first + timedelta(hours=step)
-        name = f"outbox_{start:%Y%m%d%H}"
-        found = await (await connection.execute("SELECT to_regclass(%s)", (name,))).fetchone()
-        # Asked first, because even an idle CREATE locks the whole outbox.
-        if found is None or found[0] is None:
-            # Another process may have made it since, or be about to.
-            with suppress(psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation):
-                await connection.execute(_create_partition(name, start))
-
-
-def _create_partition(name: str, start: datetime) -> psycopg.sql.Composed:
-    return psycopg.sql.SQL(
-        "CREATE TABLE IF NOT EXISTS {} PARTITION OF outbox FOR VALUES FROM ({}) TO ({})"
-    ).format(
-        psycopg.sql.Identifier(name),
-        psycopg.sql.Literal(start.isoformat()),
-        psycopg.sql.Literal((start + timedelta(hours=1)).isoformat()),
-    )
-
-
-async def drop_partitions(connection: Connection, now: datetime | None = None) -> None:
-    """Drops the partitions older than a day in which everything was published."""
-    last = f"outbox_{_hour(now or datetime.now(UTC)) - KEEP:%Y%m%d%H}"
-    names = await (
-        await connection.execute(
-            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'outbox'::regclass"
-        )
-    ).fetchall()
-    for (name,) in names:
-        if str(name) >= last:
-            continue
-        table = psycopg.sql.Identifier(str(name))
-        waiting = await (
-            await connection.execute(
-                psycopg.sql.SQL("SELECT 1 FROM {} WHERE published_at IS NULL LIMIT 1").format(table)
-            )
-        ).fetchone()
-        if waiting is None:
-            await connection.execute(psycopg.sql.SQL("DROP TABLE {}").format(table))

@@ -10,9 +10,10 @@ import asyncio
 import gc
 import inspect
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,43 @@ import uvloop
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from sqlalchemy import MetaData
 
 from mesh import policy
-from mesh.runtime import logs, metrics, migrate, relay, settings, tokens, traces
+from mesh.runtime import (
+    logs,
+    metrics,
+    migrate,
+    partitions,
+    relay,
+    revocation_feed,
+    settings,
+    tokens,
+    traces,
+)
 from mesh.runtime.audit import Auditor
+from mesh.runtime.blobs import Blobs, BlobSettings
 from mesh.runtime.bus import Consumer
 from mesh.runtime.channel import MeshChannel
+from mesh.runtime.clock import now
 from mesh.runtime.gate import Gate
 from mesh.runtime.handler import Handler
 from mesh.runtime.leases import Leases
 from mesh.runtime.proof import Proof
+from mesh.runtime.repeats import Repeats
+from mesh.runtime.retention import EVERY_S, Retention
+from mesh.runtime.revocations import Revocations
+from mesh.runtime.sealing import Sealer
 from mesh.runtime.server import Server, Servicer
 from mesh.runtime.settings import Settings
 from mesh.runtime.sql import Database
+from mesh.runtime.subjects import Files, Reach, Subject, Subjects
+from mesh.runtime.subjects import rpc as subjects_rpc
+from mesh.runtime.tables import METADATA
 from mesh.runtime.tasks import end
 
 _log = structlog.get_logger(__name__)
+_NO_EXCEPTION = Files()
 YOUNG_OBJECTS = 10_000
 """Made and not yet given back, before the collector looks for cycles among them."""
 
@@ -62,6 +84,11 @@ class Host:
     own: Any
     """The service's own settings."""
     verifier: tokens.Verifier
+    revocations: Revocations
+    blobs: Blobs
+    """The service's files; opened when they are first needed."""
+    sealer: Sealer | None
+    """Seals what rows keep secret; None where the process was given no keys."""
     stopping: asyncio.Event
     """Set when this process ends and callers know it: a long stream ends itself then."""
 
@@ -77,6 +104,10 @@ class Parts:
     """What runs in every process until it drains."""
     keys: tokens.FetchKeys | None = None
     """Where the token keys come from; through the mesh, unless the service masters them."""
+    before: Sequence[Callable[[], Awaitable[None]]] = ()
+    """What is done before the first call is answered."""
+    revocations: Callable[[], Awaitable[None]] | None = None
+    """Keeps the host's up to date until the process ends; likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +118,18 @@ class Service:
     compose: Callable[[Host], Parts]
     settings: type[Any] | None = None
     """A frozen dataclass, filled from `PALESTRA_<NAME>_<FIELD>`."""
+    subjects: Sequence[Subject] = ()
+    """What it keeps of people, in the order in which it is erased."""
+    files: Files = _NO_EXCEPTION
+    """What of the files is not given out."""
+    impersonal: Mapping[str, str] = field(default_factory=dict)
+    """Its tables that no subject covers, each with its reason."""
+    tables: MetaData | None = None
+    """All its tables, each with how long its rows are kept (`mesh.runtime.kept`)."""
+
+    def kept(self, database: Database, blobs: Blobs) -> Subjects:
+        """What it keeps of people, to be given out and erased."""
+        return Subjects(Reach(self.name, database, blobs), self.subjects, self.files)
 
     @property
     def migrations(self) -> Path | None:
@@ -103,16 +146,12 @@ def run(service: Service) -> None:
     """
     try:
         told = settings.read(Settings)
-        own = (
-            settings.read(service.settings, f"{settings.PREFIX}{service.name.upper()}_")
-            if service.settings
-            else None
-        )
+        own = settings.read_own(service.settings, service.name) if service.settings else None
+        logs.configure(told.service, told.worker, told.log_level)
+        traces.configure(told)
+        uvloop.run(_run(service, told, own))
     except settings.SettingsError as error:
         raise SystemExit(f"{service.name}: {error}") from None
-    logs.configure(told.service, told.worker, told.log_level)
-    traces.configure(told)
-    uvloop.run(_run(service, told, own))
 
 
 async def _run(service: Service, told: Settings, own: Any) -> None:
@@ -150,7 +189,7 @@ async def _make_partitions(url: str) -> None:
     # Before the first call: a write whose hour has no partition would fail.
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute(migrate.LOCK)
-        await relay.make_partitions(connection)
+        await partitions.make_all(connection)
 
 
 async def _compose(
@@ -163,14 +202,26 @@ async def _compose(
     stack.push_async_callback(redis.aclose)
     mesh = MeshChannel(told.mesh)
     stack.push_async_callback(mesh.close)
-    verifier = tokens.Verifier(tokens.from_mesh(mesh))
+    revoked = Revocations()
+    metrics.REVOCATIONS_SILENCE.set_function(lambda: time.time() - revoked.heard_s)
+    verifier = tokens.Verifier(tokens.from_mesh(mesh), revocations=revoked)
     stopping = asyncio.Event()
-    host = Host(told, database, redis, mesh, own, verifier, stopping)
+    blobs = Blobs(told.service, BlobSettings(told.blobs_keys_file, told.blobs_url, told.blobs_site))
+    sealer = Sealer.read(told.seal_keys_file) if told.seal_keys_file else None
+    host = Host(told, database, redis, mesh, own, verifier, revoked, blobs, sealer, stopping)
     parts = service.compose(host)
+    servicers = list(parts.servicers)
+    if service.subjects:
+        servicers.append(subjects_rpc.servicer(service.name, service.kept(database, blobs)))
     if parts.keys is not None:
         verifier.fetch = parts.keys
     gate = Gate(
-        told.service, Proof(told.mesh_proof_file), verifier, Auditor(database), _meanings(parts)
+        told.service,
+        Proof(told.mesh_proof_file),
+        verifier,
+        Auditor(database),
+        _meanings(parts),
+        Repeats(database),
     )
     leases = Leases(told.database_url)
     leases.add("relay", relay.Relay(told.database_url, redis, told.service, told.region).run)
@@ -180,10 +231,17 @@ async def _compose(
         leases.add(name, work)
     for job in parts.jobs:
         leases.add(f"job {job.name}", _by_the_clock(job))
+    kept = [*METADATA.sorted_tables, *(service.tables.sorted_tables if service.tables else ())]
+    dropping = Job("keep retention", EVERY_S, Retention(database, kept, now).turn)
+    leases.add(f"job {dropping.name}", _by_the_clock(dropping))
     exporter = await metrics.serve(told.metrics)
     if exporter is not None:
         stack.callback(exporter.close)
-    return Server(told.listen, parts.servicers, gate, stopping), [leases.run, *parts.loops]
+    following = parts.revocations or revocation_feed.from_mesh(mesh, revoked)
+    seeking = [leases.run] if told.leases else []
+    for work in parts.before:
+        await work()
+    return Server(told.listen, servicers, gate, stopping), [*seeking, following, *parts.loops]
 
 
 def connect_redis(url: str, repeats: int = 2) -> Redis:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 PREFIX = "PALESTRA_"
 T = TypeVar("T")
@@ -34,6 +34,8 @@ class Settings:
     """URL of the bus and cache."""
     worker: int = 0
     """Which of the service's workers this is."""
+    leases: bool = True
+    """Whether it seeks leases: relays events, handles them, does jobs."""
     metrics: str = ""
     """Where to serve metrics; empty for nowhere."""
     region: int = 0
@@ -45,6 +47,14 @@ class Settings:
     """For calls under way when serving ends."""
     database_pool: int = 8
     """Most database connections of this process."""
+    blobs_url: str = ""
+    """Where blobs lie: `file:///folder`, `s3://bucket/prefix`; empty for nowhere."""
+    blobs_keys_file: Path = Path("blob-keys.json")
+    """Holds the keys that sign links to blobs."""
+    blobs_site: str = ""
+    """What links to blobs begin with, `https://api.example`; they are paths where it is empty."""
+    seal_keys_file: Path | None = None
+    """Holds the keys that seal what the service keeps secret in its own rows."""
     trace_endpoint: str = ""
     """Where spans go by OTLP/HTTP; empty for nowhere."""
     trace_ratio: float = 0.01
@@ -63,10 +73,31 @@ def read(cls: type[T], prefix: str = PREFIX, environ: Mapping[str, str] | None =
     for each in fields(cls):  # type: ignore[arg-type]
         name = prefix + each.name.upper()
         if name in environ:
-            values[each.name] = _convert(name, environ[name], hints[each.name])
+            values[each.name] = _convert(name, environ[name], _kind(hints[each.name]))
         elif each.default is MISSING and each.default_factory is MISSING:
             raise SettingsError(f"{name} is not set")
     return cls(**values)
+
+
+def read_own(cls: type[T], service: str, environ: Mapping[str, str] | None = None) -> T:
+    """A service's own settings, `PALESTRA_<SERVICE>_<FIELD>`.
+
+    Raises:
+        SettingsError: as `read`; or there is a variable that is none of its settings, so that
+            nobody believes to have set what he mistyped.
+    """
+    environ = os.environ if environ is None else environ
+    prefix = f"{PREFIX}{service.upper()}_"
+    known = {prefix + each.name.upper() for each in fields(cls)}  # type: ignore[arg-type]
+    if unknown := sorted({name for name in environ if name.startswith(prefix)} - known):
+        raise SettingsError(f"{unknown[0]} is no setting of {service}")
+    return read(cls, prefix, environ)
+
+
+def _kind(hint: Any) -> Any:
+    """`Path | None` is told as a Path."""
+    kinds = [each for each in get_args(hint) if each is not type(None)]
+    return kinds[0] if kinds else hint
 
 
 def _convert(name: str, text: str, kind: Any) -> Any:

@@ -1,4 +1,4 @@
-"""SQL: Core statements compiled once at import, executed on a psycopg pool.
+"""SQL: Core statements compiled once each, executed on a psycopg pool.
 
 Owns connections, transactions and the meaning of driver errors. The pool is in
 autocommit: what must be one change is one statement, or a `transaction()`.
@@ -6,23 +6,33 @@ autocommit: what must be one change is one statement, or a `transaction()`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.types.array import ListBinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.elements import ClauseElement
 
+from mesh.runtime.connections import Connection, Connections
 from mesh.runtime.errors import MeshError, Unavailable
 
+if TYPE_CHECKING:
+    from sqlalchemy.sql.compiler import SQLCompiler
+
 _DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_CHANGES: Final = re.compile(rb"\b(?:INSERT INTO|UPDATE|DELETE FROM|MERGE INTO)\b")
 Row = tuple[Any, ...]
+Found = TypeVar("Found")
 WAIT_FOR_CONNECTION_S = 2.0
+BY_INDEX: Final = "-c enable_seqscan=off -c enable_mergejoin=off"
+"""Statements here ask by a key. A plan that was made for a table while it was small, and reads
+all of it, would be kept when it is large: until it is analysed again, a batch of samples costs
+ten times as much. What has no index to go by is read whole all the same."""
 
 
 Undo = psycopg.Rollback
@@ -40,19 +50,79 @@ class Conflict(Exception):
 class Statement:
     """A Core statement, compiled once. Parameters go by the names of its bind parameters."""
 
-    __slots__ = ("defaults", "reads", "text")
+    __slots__ = ("_clause", "defaults", "reads", "text")
+    text: bytes
+    defaults: Mapping[str, Any]
+    reads: bool
+    """Whether it only reads, so that it may be asked again where nobody knows if it was done."""
 
     def __init__(self, clause: ClauseElement) -> None:
-        compiled = clause.compile(dialect=_DIALECT)
-        self.text = str(compiled).encode()
-        self.defaults = {
-            name: value for name, value in compiled.params.items() if value is not None
-        }
-        self.reads = isinstance(clause, Select)
+        self._clause = clause
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked only while a slot is empty. Compiled when it is used first: a start that
+        # compiles all 272 of identity's costs a tenth of a second more.
+        if name not in ("text", "defaults", "reads"):
+            raise AttributeError(name)
+        compiled = cast("SQLCompiler", self._clause.compile(dialect=_DIALECT))
+        text, defaults = str(compiled), {}
+        for bind, value in compiled.params.items():
+            if value is None:
+                continue
+            # Written in, they cost nothing to send, and a plan that is kept for all values can
+            # go by an index of some rows only.
+            written = _written(value) if compiled.binds[bind].unique else ""
+            if written:
+                text = text.replace(f"%({bind})s", written)
+            else:
+                defaults[bind] = value
+        self.text, self.defaults = text.encode(), defaults
+        # A SELECT, too, changes what the CTEs in it change.
+        self.reads = _CHANGES.search(self.text) is None
+        return getattr(self, name)
 
     def parameters(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """`values`, completed with the literals that the statement itself holds."""
         return {**self.defaults, **values} if self.defaults else values
+
+
+def _written(value: object) -> str:
+    """A literal of a statement as SQL; empty where it goes as a parameter."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"({int(value)})" if value < 0 else str(int(value))
+    if isinstance(value, str) and "\\" not in value:
+        return "'{}'".format(value.replace("'", "''").replace("%", "%%"))
+    return ""
+
+
+class Listing:
+    """A result of many rows, of which little is looked at: values are made when asked for."""
+
+    __slots__ = ("_cursor",)
+
+    def __init__(self, cursor: psycopg.AsyncCursor[Row]) -> None:
+        self._cursor = cursor
+
+    def __len__(self) -> int:
+        return self._cursor.rowcount
+
+    def raw(self, column: int) -> list[bytes | None]:
+        """A column by its number, as PostgreSQL sends it: `bytea` as it is, `boolean` as a byte."""
+        result = self._cursor.pgresult
+        if result is None:
+            return []
+        value = result.get_value
+        return [value(row, column) for row in range(result.ntuples)]
+
+    async def row(self, index: int) -> Row:
+        """One row, whole."""
+        await self._cursor.scroll(index, mode="absolute")
+        found = await self._cursor.fetchone()
+        if found is None:
+            raise IndexError(index)
+        return found
 
 
 class Session:
@@ -86,6 +156,10 @@ class Session:
     async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
         """All rows."""
         return await (await self._execute(statement, values)).fetchall()
+
+    async def listing(self, statement: Statement, values: Mapping[str, Any]) -> Listing:
+        """All rows, as they came."""
+        return Listing(await self._execute(statement, values))
 
     async def run(self, statement: Statement, values: Mapping[str, Any]) -> int:
         """Runs a change; answers how many rows it touched."""
@@ -134,8 +208,10 @@ class Database:
                 "autocommit": True,
                 "prepare_threshold": 0,
                 "application_name": application,
+                "options": BY_INDEX,
             },
         )
+        self._connections = Connections(self._pool)
 
     async def open(self) -> None:
         """Opens the pool; connections come as they are needed."""
@@ -143,6 +219,7 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection."""
+        await self._connections.close()
         await self._pool.close()
 
     @asynccontextmanager
@@ -152,9 +229,17 @@ class Database:
         Raises:
             Unavailable: the database does not answer, or the connection broke.
         """
+        connection = await self._taken()
         try:
-            async with self._pool.connection() as connection:
-                yield Session(connection)
+            yield Session(connection)
+        except psycopg.OperationalError as error:
+            raise Unavailable("the database does not answer") from error
+        finally:
+            await self._connections.give(connection)
+
+    async def _taken(self) -> Connection:
+        try:
+            return await self._connections.take()
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise Unavailable("the database does not answer") from error
 
@@ -166,29 +251,46 @@ class Database:
 
     async def row(self, statement: Statement, values: Mapping[str, Any]) -> Row | None:
         """The first row, None where there is none."""
+        return await self._ask(Session.row, statement, values)
+
+    async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
+        """All rows."""
+        return await self._ask(Session.rows, statement, values)
+
+    async def listing(self, statement: Statement, values: Mapping[str, Any]) -> Listing:
+        """All rows, as they came."""
+        return await self._ask(Session.listing, statement, values)
+
+    async def _ask(
+        self,
+        ask: Callable[[Session, Statement, Mapping[str, Any]], Awaitable[Found]],
+        statement: Statement,
+        values: Mapping[str, Any],
+    ) -> Found:
         try:
-            async with self.session() as session:
-                return await session.row(statement, values)
+            return await self._alone(ask, statement, values)
         except Unavailable:
             # A pooled connection may have died since its last use; what only reads
             # may simply be asked again.
             if not statement.reads:
                 raise
-        async with self.session() as session:
-            return await session.row(statement, values)
+        return await self._alone(ask, statement, values)
 
-    async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
-        """All rows."""
+    async def _alone(
+        self,
+        ask: Callable[[Session, Statement, Mapping[str, Any]], Awaitable[Found]],
+        statement: Statement,
+        values: Mapping[str, Any],
+    ) -> Found:
+        """As `session` does it, for the one statement that most requests are."""
+        connection = await self._taken()
         try:
-            async with self.session() as session:
-                return await session.rows(statement, values)
-        except Unavailable:
-            if not statement.reads:
-                raise
-        async with self.session() as session:
-            return await session.rows(statement, values)
+            return await ask(Session(connection), statement, values)
+        except psycopg.OperationalError as error:
+            raise Unavailable("the database does not answer") from error
+        finally:
+            await self._connections.give(connection)
 
     async def run(self, statement: Statement, values: Mapping[str, Any]) -> int:
         """Runs a change; answers how many rows it touched."""
-        async with self.session() as session:
-            return await session.run(statement, values)
+        return await self._alone(Session.run, statement, values)

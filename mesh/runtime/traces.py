@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mesh.runtime import calls
@@ -79,8 +79,20 @@ def span(call: Call) -> AbstractContextManager[None]:
 @contextmanager
 def _recorded(tracer: trace.Tracer, call: Call) -> Iterator[None]:
     parent = _propagator.extract({"traceparent": call.traceparent})
-    with tracer.start_as_current_span(call.method, context=parent, kind=SpanKind.SERVER) as made:
+    with tracer.start_as_current_span(
+        call.method,
+        context=parent,
+        kind=SpanKind.SERVER,
+        # Words of errors may repeat what somebody sent: only what kind it was is told.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as made:
         found = made.get_span_context()
         below = f"00-{found.trace_id:032x}-{found.span_id:016x}-01"
         calls.enter(replace(call, traceparent=below))
-        yield
+        try:
+            yield
+        except Exception as error:
+            made.set_status(StatusCode.ERROR)
+            made.set_attribute("error.type", type(error).__name__)
+            raise

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from protovalidate import ValidationError, Validator
 
+from mesh.runtime import broken_rules
 from mesh.runtime.errors import MeshError
 
 MOST_VIOLATIONS = 20
@@ -22,13 +24,13 @@ def check(message: Message | None) -> None:
         MeshError: INVALID_FIELD, with every violation by the field's path.
     """
     if message is None:
-        raise MeshError("INVALID_FIELD", "the message is not of the method's type")
+        raise MeshError("INVALID_FIELD", "the message is not whole, or not of the method's type")
     if not has_rules(message.DESCRIPTOR):
         return
     try:
         _validator.validate(message)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _refusal(error, message.DESCRIPTOR) from None
 
 
 @cache
@@ -57,11 +59,10 @@ def _has_rules(kind: Descriptor, seen: set[str]) -> bool:
     return False
 
 
-def _refusal(error: ValidationError) -> MeshError:
-    violations = []
-    for violation in error.violations[:MOST_VIOLATIONS]:
-        path = violation.proto.field
-        field = ".".join(part.field_name for part in path.elements) if path else ""
-        violations.append((field, violation.proto.message or violation.proto.rule_id))
+def _refusal(error: ValidationError, kind: Any) -> MeshError:
+    violations = [
+        (broken_rules.path_of(each), broken_rules.words_of(each, kind))
+        for each in error.violations[:MOST_VIOLATIONS]
+    ]
     text = "; ".join(f"{field}: {why}" for field, why in violations)
     return MeshError("INVALID_FIELD", text, violations=violations)

@@ -7,6 +7,10 @@ their tags and lengths before them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+
+MOST_KNOWN = 8_192
+"""The lengths below this are not computed anew each time: rows of a list are of a kind."""
 
 
 def varint(value: int) -> bytes:
@@ -24,5 +28,12 @@ def embed(number: int, messages: Iterable[bytes]) -> bytes:
     tag = varint(number << 3 | 2)
     parts: list[bytes] = []
     for message in messages:
-        parts.extend((tag, varint(len(message)), message))
+        length = len(message)
+        parts.append(_heads(tag, length) if length < MOST_KNOWN else tag + varint(length))
+        parts.append(message)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=1 << 14)
+def _heads(tag: bytes, length: int) -> bytes:
+    return tag + varint(length)

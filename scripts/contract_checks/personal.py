@@ -15,8 +15,8 @@ EVENTS = "/events.proto"
 _TELLING = re.compile(
     r"(^|_)(password|passphrase|email|phone)(_|$)|(^|_)token$|^(latitude|longitude)"
 )
-# They say where a list goes on, and open nothing.
-_HARMLESS = re.compile(r"(^|_)(page|sync)_token$")
+# They say where a list goes on, or how far a copy is to be, and open nothing.
+_HARMLESS = re.compile(r"(^|_)(page|sync|consistency)_token$")
 _HOLDS_NO_DATA = (
     FieldDescriptor.TYPE_BOOL,
     FieldDescriptor.TYPE_ENUM,
@@ -25,6 +25,7 @@ _HOLDS_NO_DATA = (
 _NEVER_TOLD: dict[int, str] = {
     policy_pb2.PERSONAL_CLASS_CONTACT: "a way to reach a person",
     policy_pb2.PERSONAL_CLASS_SECRET: "a secret",
+    policy_pb2.PERSONAL_CLASS_TOKEN: "a token",
 }
 
 

@@ -9,6 +9,7 @@ from mesh.runtime.clock import now
 from services.integration.devices.flow import DeviceFlow
 from services.integration.devices.rpc import DeviceRpc
 from services.integration.devices.store import DeviceStore
+from services.integration.devices.subjects import SUBJECTS, TABLES
 from services.integration.telemetry.flow import TelemetryFlow
 from services.integration.telemetry.rpc import TelemetryRpc
 from services.integration.telemetry.rules import Limits
@@ -49,4 +50,4 @@ def compose(host: Host) -> Parts:
     )
 
 
-SERVICE = Service("integration", compose, IntegrationSettings)
+SERVICE = Service("integration", compose, IntegrationSettings, subjects=SUBJECTS, tables=TABLES)

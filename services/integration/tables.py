@@ -14,6 +14,9 @@ from sqlalchemy import (
     Uuid,
 )
 
+from mesh.runtime.kept import CONTRACT, For, WithPerson, kept
+from services.integration.devices.rules import REMEMBER_DELETED
+
 METADATA = MetaData()
 
 DEVICES = Table(
@@ -32,6 +35,12 @@ DEVICES = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     # Its texts are emptied then; id, hash and times stay a while for repeats.
     Column("deleted_at", DateTime(timezone=True)),
+    info=kept(
+        WithPerson(CONTRACT),
+        For(
+            REMEMBER_DELETED, "deleted_at", "emptied: repeats find it", by="forget deleted devices"
+        ),
+    ),
 )
 
 DEVICE_COUNTS = Table(
@@ -40,4 +49,5 @@ DEVICE_COUNTS = Table(
     Column("user_id", Uuid, primary_key=True),
     # Of the devices that are not deleted. Its row lock makes the bound exact.
     Column("devices", Integer, nullable=False),
+    info=kept(WithPerson(CONTRACT)),
 )

@@ -1,5 +1,6 @@
-from mesh.runtime import run
-from services.training.service import SERVICE
+from mesh.importing import frugally
 
-if __name__ == "__main__":
-    run(SERVICE)
+with frugally():
+    from mesh.runtime import run
+    from services.training.service import SERVICE
+run(SERVICE)

@@ -17,16 +17,22 @@ def activity_recorded(
 ) -> Message:
     """A workout was finished."""
     event = events_pb2.ActivityRecorded(
-        totals=totals, start_time=activity.start_time, end_time=activity.end_time
+        totals=totals,
+        start_time=activity.start_time,
+        end_time=activity.end_time,
+        audience=activity.audience,
     )
     return _message(activity.name, event)
 
 
 def activity_corrected(
-    before: events_pb2.ActivityTotals, after: events_pb2.ActivityTotals
+    before: events_pb2.ActivityTotals,
+    after: events_pb2.ActivityTotals,
+    audience: activity_pb2.ActivityAudience.ValueType,
 ) -> Message:
-    """A recorded workout counts for something else from now on."""
-    return _message(before.activity, events_pb2.ActivityCorrected(before=before, after=after))
+    """A recorded workout counts for something else, or is for others, from now on."""
+    event = events_pb2.ActivityCorrected(before=before, after=after, audience=audience)
+    return _message(before.activity, event)
 
 
 def activity_deleted(before: events_pb2.ActivityTotals) -> Message:

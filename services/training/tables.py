@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -15,6 +17,8 @@ from sqlalchemy import (
     Table,
     Uuid,
 )
+
+from mesh.runtime.kept import CONTRACT, For, WithPerson, kept
 
 METADATA = MetaData()
 
@@ -37,6 +41,7 @@ SESSIONS = Table(
     Column("fingerprint", LargeBinary, nullable=False),
     # SessionDescription of the contract, serialised.
     Column("description", LargeBinary, nullable=False),
+    info=kept(WithPerson(f"{CONTRACT}; a device that sends again is told that all is here")),
 )
 
 # The samples of a session while it is live: a row per commit.
@@ -47,6 +52,7 @@ CHUNKS = Table(
     Column("session_id", Uuid, primary_key=True),
     Column("first_seq", BigInteger, primary_key=True),
     Column("body", LargeBinary, nullable=False),
+    info=kept(WithPerson(CONTRACT)),
 )
 
 ACTIVITIES = Table(
@@ -65,7 +71,15 @@ ACTIVITIES = Table(
     Column("totals", LargeBinary),
     # Activity of the contract, serialised: lists and reads answer with it as it is.
     Column("message", LargeBinary, nullable=False),
+    # The same as the JSON of a REST answer; absent while it is live, for its count moves.
+    Column("json", LargeBinary),
     Column("deleted_at", DateTime(timezone=True)),
+    # For whom it is, as the message says; 0 while its owner's default is not known.
+    Column("audience", SmallInteger, nullable=False),
+    info=kept(
+        WithPerson(CONTRACT),
+        For(timedelta(days=30), "deleted_at", "so that what shows it hears that it is gone"),
+    ),
 )
 
 # The samples of a finished activity: a row per channel, one for the times.
@@ -77,6 +91,33 @@ STREAMS = Table(
     # The channel's index in the description; -1 for the times.
     Column("channel", SmallInteger, primary_key=True),
     Column("body", LargeBinary, nullable=False),
+    info=kept(WithPerson(CONTRACT)),
+)
+
+# What others see of an activity: made when one of them first asks, good for the one version of
+# it and of what is hidden.
+SHOWN_ACTIVITIES = Table(
+    "shown_activities",
+    METADATA,
+    Column("user_id", Uuid, primary_key=True),
+    Column("activity_id", Uuid, primary_key=True),
+    # Of the activity that it was made from.
+    Column("version", BigInteger, nullable=False),
+    # A digest of the circles that were cut; empty where there were none.
+    Column("circles", LargeBinary, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+    Column("json", LargeBinary, nullable=False),
+    info=kept(WithPerson(CONTRACT)),
+)
+
+# How often it was told that a person's settings changed: zones that were asked for before that
+# are asked for anew.
+TOLD_SETTINGS = Table(
+    "told_settings",
+    METADATA,
+    Column("user_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    info=kept(WithPerson(CONTRACT)),
 )
 
 # What a person's days add up to; whole numbers, so that order and repetition leave no trace.
@@ -91,4 +132,5 @@ PROGRESS_DAYS = Table(
     Column("moving_ms", BigInteger, nullable=False),
     Column("distance_mm", BigInteger, nullable=False),
     Column("ascent_mm", BigInteger, nullable=False),
+    info=kept(WithPerson(CONTRACT)),
 )

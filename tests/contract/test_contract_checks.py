@@ -16,7 +16,10 @@ from tests.support.small_contracts import REASONS, SmallContract, compile_all
 
 METHOD = "ThingService.DoThing"
 WHOLE = SmallContract()
+BY_ADDRESS = "limit: {requests: 1 window_s: 60 key: LIMIT_KEY_ADDRESS}"
+ANYONE = f"access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_NATURAL {BY_ADDRESS}"
 USER = "access: ACCESS_USER timeout_ms: 1000 repeat: REPEAT_NATURAL"
+READ = "access: ACCESS_USER timeout_ms: 1000 repeat: REPEAT_READ"
 OWNED = f'{USER} owner: "name" others: OTHERS_DENY'
 NAME = "string name = 1;"
 
@@ -33,6 +36,19 @@ def told(words: str, fields: str = "") -> SmallContract:
     return SmallContract(policy=words, fields=fields)
 
 
+def stream(
+    says: str = "oneof event { Beat heartbeat = 1; Ended ended = 2; }",
+    end: str = "End reason = 1; google.rpc.Status error = 2;",
+    values: str = "END_RESUMABLE = 1; END_FAILED = 2;",
+) -> SmallContract:
+    return SmallContract(
+        http=http('get: "/v1/CASE/things:watch"'), answers="stream ",
+        policy="access: ACCESS_USER repeat: REPEAT_READ", says=says,
+        more="message Beat { google.protobuf.Timestamp time = 1; } "
+        f"message Ended {{ {end} }} enum End {{ END_UNSPECIFIED = 0; {values} }}",
+    )  # fmt: skip
+
+
 Case: TypeAlias = tuple[SmallContract, str, str]
 # What is broken, who is at fault, and what is said. Each case has this one fault only.
 BROKEN: dict[str, Case] = {
@@ -44,22 +60,62 @@ BROKEN: dict[str, Case] = {
     "role_without_roles": (
         told("access: ACCESS_ROLE timeout_ms: 1000 repeat: REPEAT_NATURAL"), METHOD, "roles"),
     "roles_without_role": (told(f'{USER} roles: "coach"'), METHOD, "roles"),
-    "repeat_that_nobody_enforces": (
+    "role_unknown": (
+        told('access: ACCESS_ROLE roles: "king" timeout_ms: 1000 repeat: REPEAT_NATURAL'),
+        METHOD, "no role 'king'"),
+    "role_of_everybody": (
+        told('access: ACCESS_ROLE roles: "athlete" timeout_ms: 1000 repeat: REPEAT_NATURAL'),
+        METHOD, "no role 'athlete'"),
+    "others_role_unknown": (
+        told(f'{USER} owner: "name" others: OTHERS_ROLE others_role: "king"', NAME),
+        METHOD, "no role 'king'"),
+    "stored_without_request_id": (
         told("access: ACCESS_USER timeout_ms: 1000 repeat: REPEAT_STORED"),
-        METHOD, "REPEAT_STORED"),
+        METHOD, "REPEAT_STORED needs a string request_id"),
+    "stored_stream": (
+        SmallContract(
+            http="", answers="stream ", fields="string request_id = 1;",
+            policy="access: ACCESS_USER repeat: REPEAT_STORED"),
+        METHOD, "REPEAT_STORED means nothing for a stream"),
+    "stored_hash_of_a_secret": (
+        told(
+            "access: ACCESS_USER timeout_ms: 1000 repeat: REPEAT_STORED",
+            "string request_id = 1; "
+            "string code = 2 [(palestra.mesh.v1.personal) = PERSONAL_CLASS_SECRET];"),
+        METHOD, "so the method is REPEAT_SECRET"),
+    "stored_hash_of_a_token": (
+        told(
+            "access: ACCESS_USER timeout_ms: 1000 repeat: REPEAT_STORED",
+            "string request_id = 1; "
+            "string key = 2 [(palestra.mesh.v1.personal) = PERSONAL_CLASS_TOKEN];"),
+        METHOD, "so the method is REPEAT_SECRET"),
+    "rendered_without_rest": (
+        SmallContract(http="", policy=f"{USER} rendering: RENDERING_SERVICE"), METHOD,
+        "means nothing without a REST mapping"),
+    "rendered_stream": (
+        SmallContract(
+            http="", answers="stream ",
+            policy="access: ACCESS_USER repeat: REPEAT_NATURAL rendering: RENDERING_SERVICE"),
+        METHOD, "means nothing for a stream"),
+    "rendered_without_cache": (
+        replace(get(""), policy=f"{READ} rendering: RENDERING_SERVICE"), METHOD,
+        "needs a cache"),
+    "masked_by_the_edge": (
+        get("google.protobuf.FieldMask read_mask = 1;"), METHOD,
+        "read_mask needs RENDERING_SERVICE"),
     "service_without_callers": (
         SmallContract(
             http="", policy="access: ACCESS_SERVICE timeout_ms: 1000 repeat: REPEAT_NATURAL"),
         METHOD, "no callers"),
     "caller_unknown": (told(f'{USER} callers: "nobody"'), METHOD, "no service 'nobody'"),
     "scope_for_the_public": (
-        told('access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_NATURAL scope: "a.read"'),
+        told(f'{ANYONE} scope: "a.read"'),
         METHOD, "scope means nothing"),
     "freshness_for_the_public": (
-        told("access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_NATURAL fresh_auth_s: 60"),
+        told(f"{ANYONE} fresh_auth_s: 60"),
         METHOD, "fresh_auth_s means nothing"),
     "plan_for_the_public": (
-        told('access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_NATURAL requires_plan: "pro"'),
+        told(f'{ANYONE} requires_plan: "pro"'),
         METHOD, "requires_plan means nothing"),
     "audited_stream": (
         SmallContract(
@@ -76,8 +132,7 @@ BROKEN: dict[str, Case] = {
     "owner_without_others": (told(f'{USER} owner: "name"', NAME), METHOD, "together"),
     "others_without_owner": (told(f"{USER} others: OTHERS_DENY"), METHOD, "together"),
     "owner_for_the_public": (
-        told('access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_NATURAL '
-             'owner: "name" others: OTHERS_DENY', NAME),
+        told(f'{ANYONE} owner: "name" others: OTHERS_DENY', NAME),
         METHOD, "owner means nothing"),
     "owner_of_a_stream": (
         SmallContract(
@@ -126,6 +181,25 @@ BROKEN: dict[str, Case] = {
         told("access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_NATURAL "
              "limit: {requests: 1 window_s: 60 key: LIMIT_KEY_USER}"),
         METHOD, "no token to count"),
+    "limit_missing_in_public": (
+        told("access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_NATURAL"),
+        METHOD, "anyone may call it, so it needs a limit"),
+    "limit_of_services": (
+        SmallContract(
+            http="", policy='access: ACCESS_SERVICE callers: "training" timeout_ms: 1 '
+                            f"repeat: REPEAT_NATURAL {BY_ADDRESS}"),
+        METHOD, "services are not counted"),
+    "limit_too_wide": (
+        told(f"{USER} limit: {{requests: 1 window_s: 86401 key: LIMIT_KEY_USER}}"),
+        METHOD, "limit is at most"),
+    "limit_of_a_client_at_one_edge": (
+        told(f"{USER} limit: {{requests: 1 window_s: 60 key: LIMIT_KEY_CLIENT}}"),
+        METHOD, "a client calls through every edge"),
+    "limit_of_secrets_at_one_edge": (
+        told("access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_SECRET "
+             f"{BY_ADDRESS}",
+             "string code = 1 [(palestra.mesh.v1.personal) = PERSONAL_CLASS_SECRET];"),
+        METHOD, "anyone may try secrets at it"),
     "error_unknown": (told(f'{USER} errors: "MISSING"'), METHOD, "no error reason MISSING"),
     "error_unspecified": (
         told(f'{USER} errors: "UNSPECIFIED"'), METHOD, "no error reason UNSPECIFIED"),
@@ -192,6 +266,30 @@ BROKEN: dict[str, Case] = {
             takes="stream ", answers="stream ",
             policy="access: ACCESS_USER repeat: REPEAT_NATURAL"),
         METHOD, "cannot stream requests"),
+    "stream_that_cannot_end": (stream(says=""), METHOD, "says how it ends"),
+    "stream_without_heartbeat": (
+        stream("oneof event { string news = 1; Ended ended = 2; }"), METHOD, "says how it ends"),
+    "stream_whose_end_is_no_event": (
+        stream("Beat heartbeat = 1; Ended ended = 2;"), METHOD, "says how it ends"),
+    "stream_whose_end_has_no_error": (
+        stream(end="End reason = 1; string error = 2;"), METHOD, "says how it ends"),
+    "stream_whose_end_has_no_reasons": (
+        stream(values="END_FAILED = 2;"), METHOD, "says how it ends"),
+    "cached_change": (told(f"{USER} cache: {{}}"), METHOD, "only what GET reads"),
+    "cached_stream": (
+        replace(stream(), policy="access: ACCESS_USER repeat: REPEAT_READ cache: {}"),
+        METHOD, "only what GET reads"),
+    "cached_by_grpc_alone": (
+        SmallContract(http="", policy=f"{READ} cache: {{}}"), METHOD, "only what GET reads"),
+    "shared_with_signed_in": (
+        replace(get(""), policy=f"{READ} cache: {{max_age_s: 1 shared: true}}"),
+        METHOD, "its method is public"),
+    "cached_too_long": (
+        replace(get(""), policy=f"{READ} cache: {{max_age_s: 86401}}"), METHOD, "at most 86400"),
+    "tagged_and_not_cached": (
+        replace(get(""), policy=READ, says="Thing thing = 1;",
+                more="message Thing { string etag = 1; }"),
+        METHOD, "needs a cache"),
     "mapped_internal_method": (
         told('access: ACCESS_SERVICE callers: "*" timeout_ms: 1 repeat: REPEAT_NATURAL'),
         METHOD, "only services may call"),
@@ -245,6 +343,11 @@ BROKEN: dict[str, Case] = {
             file="events.proto", more="message Told { repeated Key keys = 1; } message Key { "
             "bytes value = 1 [(palestra.mesh.v1.personal) = PERSONAL_CLASS_SECRET]; }"),
         "Key.value", "a secret never travels"),
+    "token_in_an_event": (
+        SmallContract(
+            file="events.proto", more="message Told { string key = 1 "
+            "[(palestra.mesh.v1.personal) = PERSONAL_CLASS_TOKEN]; }"),
+        "Told.key", "a token never travels"),
 }  # fmt: skip
 SECOND = """
 message DoOtherRequest { string name = 1; string parent = 2; }
@@ -279,9 +382,14 @@ BROKEN |= {
 # What must not be refused, near to what must.
 SOUND: dict[str, SmallContract] = {
     "whole": WHOLE,
-    "stream": SmallContract(
-        http=http('get: "/v1/CASE/things:watch"'), answers="stream ",
-        policy="access: ACCESS_USER repeat: REPEAT_READ"),
+    "stream": stream(),
+    "cached": replace(get(""), policy=f"{READ} cache: {{max_age_s: 60}}"),
+    "cached_for_all": replace(
+        get(""), policy=f"access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_READ {BY_ADDRESS} "
+        "cache: {max_age_s: 86400 shared: true}"),
+    "tagged_and_cached": replace(
+        get(""), policy=f"{READ} cache: {{}}", says="Thing thing = 1;",
+        more="message Thing { string etag = 1; }"),
     "internal": SmallContract(
         http="", policy='access: ACCESS_SERVICE callers: ["identity", "edge"] timeout_ms: 60000 '
         "repeat: REPEAT_NATURAL"),
@@ -300,6 +408,9 @@ SOUND: dict[str, SmallContract] = {
         fields="string page_token = 1; string next_page_token = 2; string sync_token = 3; "
         "bool email_verified = 4; string tokenizer = 5; "
         "string access_token = 6 [(palestra.mesh.v1.personal) = PERSONAL_CLASS_SECRET];"),
+    "tokens_at_one_edge": SmallContract(
+        policy=f"access: ACCESS_PUBLIC timeout_ms: 1 repeat: REPEAT_SECRET {BY_ADDRESS}",
+        fields="string key = 1 [(palestra.mesh.v1.personal) = PERSONAL_CLASS_TOKEN];"),
     "events": SmallContract(
         file="events.proto", more="message Told { string who = 1 "
         "[(palestra.mesh.v1.personal) = PERSONAL_CLASS_IDENTIFIER]; }"),

@@ -1,1 +1,1 @@
-"""What a request costs: `python -m tests.load`. Measures and prints, asserts nothing."""
+"""What a request costs: `python -m tests.load`. Prints; asserts nothing unless told to."""

@@ -1,25 +1,43 @@
-"""`python -m tests.load [--seconds N] [--json FILE] [--only NAME …]`; `make bench` runs it."""
+"""`python -m tests.load [--seconds N] [--rounds N] [--only NAME …] …`; `make bench` runs it."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import grpc
 import uvloop
 from rich.console import Console
 
-from tests.load import limits, machine, measure, report, requests, world
-from tests.load.figures import Measured
-from tests.load.scenarios import SCENARIOS, Scenario
+from tests.load import (
+    http1,
+    limits,
+    machine,
+    measure,
+    noise,
+    peers,
+    picture,
+    report,
+    requests,
+    world,
+)
+from tests.load.figures import Measured, Rounds
+from tests.load.scenarios import SCENARIOS, START, Scenario
+from tests.load.session import Refused
 from tests.support.whole_stack import WholeStack, whole_stack
 
 LONGEST_S = 60.0
-WIDTH = 190
+MOST_ROUNDS = 20
+WIDTH = 180
+OUT = Path("build/bench")
+_NAMES = ("start", *(each.name for each in SCENARIOS))
 
 
 def _seconds(text: str) -> float:
@@ -29,26 +47,63 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    names = [each.name for each in SCENARIOS]
+def _rounds(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= MOST_ROUNDS:
+        raise argparse.ArgumentTypeError(f"give 1 to {MOST_ROUNDS}")
+    return value
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser("tests.load", description="What a request costs.")
-    parser.add_argument("--seconds", type=_seconds, default=3.0, help="for each scenario")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
+    parser.add_argument("--seconds", type=_seconds, default=3.0, help="of a scenario in a round")
+    parser.add_argument("--rounds", type=_rounds, default=3, help="of all scenarios in turn")
+    parser.add_argument("--only", nargs="+", choices=_NAMES, default=_NAMES, metavar="NAME")
+    parser.add_argument("--light", action="store_true", help="without the thousands")
+    parser.add_argument("--json", type=Path, default=OUT / "figures.json", metavar="FILE")
+    parser.add_argument("--svg", type=Path, default=OUT / "figures.svg", metavar="FILE")
+    parser.add_argument("--assert", action="store_true", help="fail where a target is missed")
     return parser.parse_args(argv)
 
 
 async def _run(
-    stack: WholeStack, chosen: Sequence[Scenario], seconds: float, console: Console
-) -> tuple[dict[str, Any], list[Measured]]:
+    stack: WholeStack, chosen: Sequence[Scenario], asked: argparse.Namespace, console: Console
+) -> tuple[dict[str, Any], list[Rounds]]:
     described = machine.describe(stack)
     found = await world.prepare(stack)
     await requests.check_hour(found, world.HOUR_S)
-    measured = []
-    for scenario in chosen:
-        console.print(f"{scenario.name} …", style="dim")
-        measured.append(await measure.measure(found, scenario, seconds))
-    return described, measured
+    forms = list(dict.fromkeys(each.peer for each in chosen if each.peer))
+    async with peers.beside(found, forms) as found:
+        return await _measure_all(found, described, chosen, asked, console)
+
+
+async def _measure_all(
+    found: world.World,
+    described: dict[str, Any],
+    chosen: Sequence[Scenario],
+    asked: argparse.Namespace,
+    console: Console,
+) -> tuple[dict[str, Any], list[Rounds]]:
+    measured: dict[str, list[Measured]] = {each.name: [] for each in chosen}
+    references = []
+    # Round by round, so that a busy minute of the machine does not fall on one scenario only.
+    for number in range(asked.rounds):
+        for scenario in chosen:
+            if number and scenario.heavy:
+                continue
+            console.print(f"{number + 1}/{asked.rounds} {scenario.name} …", style="dim")
+            references.append(noise.reference_us())
+            try:
+                one = await measure.measure(found, scenario, asked.seconds)
+            except (Refused, grpc.RpcError, OSError, EOFError, http1.NotUnderstood) as error:
+                console.print(f"{scenario.name}: {error}", style="red", highlight=False)
+                one = measure.broken(scenario)
+            measured[scenario.name].append(one)
+    described |= machine.noise(references, [each for some in measured.values() for each in some])
+    return described, [
+        Rounds(each.name, each.unit, each.panel, measured[each.name]) for each in chosen
+    ]
 
 
 def _end(_number: int, _frame: object) -> NoReturn:
@@ -56,25 +111,56 @@ def _end(_number: int, _frame: object) -> NoReturn:
     raise SystemExit("ended")
 
 
-def main(argv: Sequence[str]) -> None:
-    """Starts a stack, measures, prints."""
-    chosen = _arguments(argv)
+def main(argv: Sequence[str]) -> int:
+    """Starts a stack, measures, prints, draws; the exit status."""
+    asked = arguments(argv)
     signal.signal(signal.SIGTERM, _end)
+    _open_files()
     progress = Console(stderr=True)
-    scenarios = [each for each in SCENARIOS if each.name in chosen.only]
-    with whole_stack({}, limits.raised()) as stack:
-        described, measured = uvloop.run(_run(stack, scenarios, chosen.seconds, progress))
+    chosen = [
+        each for each in SCENARIOS if each.name in asked.only and not (asked.light and each.heavy)
+    ]
+    started: list[Measured] = []
+    described: dict[str, Any] = {}
+    measured: list[Rounds] = []
+    # A stack for each round of starting one; the last of them is loaded.
+    for number in range(asked.rounds if "start" in asked.only else 1):
+        begun = time.perf_counter()
+        with whole_stack({}, limits.raised()) as stack:
+            progress.print(f"{number + 1}/{asked.rounds} start …", style="dim")
+            started.append(measure.start(stack, time.perf_counter() - begun))
+            if number == asked.rounds - 1 or "start" not in asked.only:
+                described, measured = uvloop.run(_run(stack, chosen, asked, progress))
+    if "start" in asked.only:
+        measured.append(Rounds("start", "start", START, started))
+    _tell(asked, described, measured)
+    missed = [each.name for each in measured if each.hit is False or each.failed]
+    return 1 if getattr(asked, "assert") and missed else 0
+
+
+def _open_files() -> None:
+    """Thousands of streams and watchers: as many files as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _tell(asked: argparse.Namespace, described: dict[str, Any], measured: list[Rounds]) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.print(report.table(measured))
-    console.print(
-        f"CPU in µs for one of each kind, in the stack's processes; {described['cores']} cores of "
-        f"{described['model']}, load {described['load_average_before'][0]} before.",
-        style="dim",
-    )
-    if chosen.json:
-        document = report.document(described, measured)
-        chosen.json.write_text(json.dumps(document, indent=2) + "\n")
+    console.print()
+    console.print(report.targets(measured))
+    for line in [*report.notes(measured), *machine.words(described)]:
+        console.print(line, style="dim", highlight=False)
+    settings = {"seconds": asked.seconds, "rounds": asked.rounds}
+    title = f"Palestra {described['commit']}: CPU of every process, by what it was used for"
+    for path, content in (
+        (asked.json, json.dumps(report.document(described, settings, measured), indent=2) + "\n"),
+        (asked.svg, picture.draw(measured, title, machine.words(described)[0])),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        console.print(f"written to {path}", style="dim")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -3,60 +3,139 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from rich.table import Table
 
-from tests.load.figures import Measured, percentile
+from tests.load.figures import Rounds
+from tests.load.targets import sessions_per_core
 
 NOTHING = "–"
+SCHEMA = 2
 
 
-def table(measured: Sequence[Measured]) -> Table:
-    """A row for each scenario: rate, times as the client sees them, CPU µs by group."""
-    shown = Table(box=None, header_style="bold", pad_edge=False)
-    shown.add_column("scenario", no_wrap=True)
-    shown.add_column("one")
-    groups = list(measured[0].cpu_us) if measured else []
-    for title in ("per s", "p50 ms", "p99 ms", "failed", *groups, "all"):
-        shown.add_column(title, justify="right")
+_ALONE = ("edge", "node", "identity", "integration", "training", "postgres", "redis", "peer")
+
+
+def table(measured: Sequence[Rounds]) -> Table:
+    """A row for each scenario: rate, times as the client sees them, CPU µs by process."""
+    shown = _empty()
+    shown.add_column("one", no_wrap=True)
+    seen = {group for each in measured for group in each.rounds[0].cpu_us}
+    alone = [group for group in _ALONE if group in seen]
+    for title in ("per s", "p50 ms", "p99 ms", "failed", *alone, "rest", "all", "±%", "least"):
+        shown.add_column(title, justify="right", no_wrap=True)
     for each in measured:
-        costs = each.per_unit_us() or {}
+        costs = each.per_unit_us()
+        totals = each.in_all_us()
         shown.add_row(
             each.name,
             each.unit,
-            _number(each.per_s),
-            *(_number(percentile(each.tally.latencies_ms, percent)) for percent in (50, 99)),
-            str(each.tally.failed),
-            *(_number(costs.get(group)) for group in groups),
-            f"[bold]{_number(each.in_all_us())}[/]",
+            number(each.per_s),
+            *(number(each.latency_ms(percent)) for percent in (50, 99)),
+            str(each.failed),
+            *(number(None if costs is None else costs.get(group, 0.0)) for group in alone),
+            number(_rest(costs)),
+            f"[bold]{number(median(totals) if totals else None)}[/]",
+            number(each.spread_percent),
+            number(min(totals) if totals else None),
         )
     return shown
 
 
-def _number(value: float | None) -> str:
+def _empty() -> Table:
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    shown.add_column("scenario", no_wrap=True)
+    return shown
+
+
+def _rest(costs: Mapping[str, float] | None) -> float | None:
+    if costs is None:
+        return None
+    return sum(us for group, us in costs.items() if group not in _ALONE)
+
+
+def targets(measured: Sequence[Rounds]) -> Table:
+    """A row for each target: what was measured, and whether it holds."""
+    shown = _empty()
+    shown.add_column("CPU µs of", no_wrap=True)
+    for title in ("at most", "measured", "holds"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    for each in measured:
+        if (target := each.target) is not None:
+            verdict = "[green]yes[/]" if each.hit else "[red]NO[/]"
+            shown.add_row(
+                each.name, target.words, number(target.most_us), number(each.held), verdict
+            )
+    return shown
+
+
+def notes(measured: Sequence[Rounds]) -> list[str]:
+    """A line for each scenario that saw more than its CPU."""
+    return [
+        f"{each.name}: " + ", ".join(f"{name} {number(value)}" for name, value in found.items())
+        for each in measured
+        if (found := _seen(each))
+    ]
+
+
+def _seen(each: Rounds) -> dict[str, float]:
+    found = each.notes()
+    if "sessions" in found and each.held:
+        found["sessions per core"] = sessions_per_core(each.held)
+    return found
+
+
+def number(value: float | None) -> str:
+    """To three digits or so."""
     if value is None:
         return NOTHING
+    if value == 0:
+        return "0"
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def document(machine: Mapping[str, Any], measured: Sequence[Measured]) -> dict[str, Any]:
-    """`{"machine": …, "scenarios": […]}`; times in ms, CPU in µs for one unit."""
-    return {"machine": dict(machine), "scenarios": [_entry(each) for each in measured]}
+def document(
+    machine: Mapping[str, Any], settings: Mapping[str, Any], measured: Sequence[Rounds]
+) -> dict[str, Any]:
+    """`{"schema", "machine", "settings", "scenarios"}`; times in ms, CPU in µs for one unit."""
+    return {
+        "schema": SCHEMA,
+        "machine": dict(machine),
+        "settings": dict(settings),
+        "scenarios": [_entry(each) for each in measured],
+    }
 
 
-def _entry(each: Measured) -> dict[str, Any]:
+def _entry(each: Rounds) -> dict[str, Any]:
+    totals = each.in_all_us()
+    target = each.target
     return {
         "name": each.name,
         "unit": each.unit,
-        "units": each.tally.units,
-        "failed": each.tally.failed,
-        "elapsed_s": round(each.elapsed_s, 3),
+        "panel": each.panel,
+        "units": each.units,
+        "failed": each.failed,
+        "elapsed_s": [round(measured.elapsed_s, 3) for measured in each.rounds],
         "per_s": round(each.per_s, 2),
-        "p50_ms": percentile(each.tally.latencies_ms, 50),
-        "p99_ms": percentile(each.tally.latencies_ms, 99),
+        "p50_ms": each.latency_ms(50),
+        "p99_ms": each.latency_ms(99),
         "cpu_us_per_unit": each.per_unit_us(),
-        "cpu_us_per_unit_in_all": each.in_all_us(),
+        "cpu_us_per_unit_in_all": median(totals) if totals else None,
+        "cpu_us_per_unit_in_all_by_round": totals,
+        "spread_percent": each.spread_percent,
+        "others_cores": [round(measured.noise.others_cores, 2) for measured in each.rounds],
+        "stolen_cores": [round(measured.noise.stolen_cores, 2) for measured in each.rounds],
+        "notes": _seen(each),
+        "target": None
+        if target is None
+        else {
+            "most_us": target.most_us,
+            "of": target.words,
+            "value_us": each.held,
+            "hit": each.hit,
+        },
     }

@@ -16,7 +16,7 @@ from tests.load.closed_loop import Bounds, Call, closed_loop
 from tests.load.figures import Tally
 from tests.load.http1 import Connection, request
 from tests.load.session import Refused
-from tests.load.world import Tokens, World
+from tests.load.world import Person, Tokens, World
 
 CALLERS = 4
 TIMEOUT_S = 10.0
@@ -42,8 +42,9 @@ async def idle(_world: World) -> AsyncIterator[Load]:
     yield load
 
 
-async def _connection(world: World, opened: AsyncExitStack) -> Connection:
-    connection = await Connection.open("127.0.0.1", world.stack.port)
+async def _connection(world: World, opened: AsyncExitStack, peer: str = "") -> Connection:
+    port = world.peers[peer] if peer else world.stack.port
+    connection = await Connection.open("127.0.0.1", port)
     opened.callback(connection.close)
     return connection
 
@@ -55,15 +56,21 @@ def _repeating(connection: Connection, packed: bytes) -> Call:
     return call
 
 
-def get(path: Paths, *, signed_in: bool = True) -> Any:
-    """A GET, again and again."""
+def get(
+    path: Paths,
+    *,
+    signed_in: bool = True,
+    peer: str = "",
+    by: Callable[[World], Person] = lambda world: world.reader,
+) -> Any:
+    """A GET, again and again; of a form of the peer where one is named."""
 
     @asynccontextmanager
     async def ready(world: World) -> AsyncIterator[Load]:
-        token = (await world.reader.sign_in()).access if signed_in else ""
+        token = (await by(world).sign_in()).access if signed_in else ""
         packed = request("GET", path(world), host=world.stack.target, token=token)
         async with AsyncExitStack() as opened:
-            connections = [await _connection(world, opened) for _ in range(CALLERS)]
+            connections = [await _connection(world, opened, peer) for _ in range(CALLERS)]
             yield _loop([_repeating(each, packed) for each in connections])
 
     return ready

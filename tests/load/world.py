@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from palestra_client import open_channel
@@ -68,6 +69,10 @@ class World:
     """Has none; live sessions are this one's."""
     hour: str
     """The reader's activity of 1 hour, 8 channels, 1 Hz."""
+    beside: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Processes that are measured and are none of the stack's, by what they are."""
+    peers: Mapping[str, int] = field(default_factory=dict)
+    """The ports of what people would write instead, by form."""
 
 
 async def ask(
@@ -95,7 +100,8 @@ async def ask(
     return answer
 
 
-async def _register(stack: WholeStack) -> Person:
+async def register(stack: WholeStack) -> Person:
+    """Somebody new, whose token the edge takes."""
     email = f"{secrets.token_hex(8)}@example.com"
     person = Person(stack, email, secrets.token_urlsafe(12))
     body = person.credentials() | {"displayName": "Vera"}
@@ -120,8 +126,11 @@ async def prepare(stack: WholeStack) -> World:
     Raises:
         Refused: something was not taken.
     """
-    reader, writer = await _register(stack), await _register(stack)
+    reader, writer = await register(stack), await register(stack)
     tokens = await reader.sign_in()
+    shared = {"defaultActivityAudience": "AUDIENCE_EVERYONE"}
+    settings = "/v1/users/me/settings"
+    await ask(stack, "PATCH", settings, token=tokens.access, body=shared)
     channel = open_channel(stack.target)
     at_once = asyncio.Semaphore(_AT_ONCE)
     now_ms = time.time_ns() // 1_000_000

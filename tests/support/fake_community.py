@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ from google.rpc import error_details_pb2, status_pb2
 from palestra.identity.v1 import (
     auth_service_pb2,
     auth_service_pb2_grpc,
+    factor_pb2,
     profile_pb2,
     profile_service_pb2,
     profile_service_pb2_grpc,
@@ -57,6 +58,13 @@ class Community:
     watch_ends: list[int] = field(default_factory=lambda: [1])
     devices: dict[str, device_service_pb2.Device] = field(default_factory=dict)
     slow_refresh_s: float = 0.0
+    factors: tuple[factor_pb2.FactorKind.ValueType, ...] = ()
+    """What the second step of a sign-in asks for; none is asked for where it is empty."""
+    asks_fresh: frozenset[str] = frozenset()
+    """Methods that take a token of `fresh` only."""
+    fresh: set[str] = field(default_factory=set)
+    metadata: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Of each call: its name, and what came along."""
     _issued: int = 0
 
     def issue(self) -> tuple[str, str]:
@@ -101,7 +109,9 @@ async def fail(context: Any, failure: Failure, domain: str = "mesh.palestra") ->
     await context.abort(failure.code, status.message)
 
 
-class _Desk:
+class Desk:
+    """What every servicer here does first."""
+
     def __init__(self, community: Community) -> None:
         self.community = community
 
@@ -112,22 +122,32 @@ class _Desk:
         community.requests.append(request)
         community.timeouts_s.append(context.time_remaining() or 0.0)
         metadata = dict(context.invocation_metadata())
+        community.metadata.append((name, {key: str(value) for key, value in metadata.items()}))
         token = str(metadata.get("authorization", "")).removeprefix("Bearer ")
         if signed_in and token not in community.valid:
             reason = "TOKEN_EXPIRED" if token else "TOKEN_MISSING"
             await fail(context, Failure(grpc.StatusCode.UNAUTHENTICATED, reason))
+        if name in community.asks_fresh and token not in community.fresh:
+            await fail(context, Failure(grpc.StatusCode.UNAUTHENTICATED, "SIGN_IN_TOO_OLD"))
         if community.failures:
             await fail(context, community.failures.pop(0))
 
 
-class _Auth(_Desk, auth_service_pb2_grpc.AuthServiceServicer):
+class _Auth(Desk, auth_service_pb2_grpc.AuthServiceServicer):
+    """Sign-in; what nobody asks of it here it has not."""
+
     async def Register(self, request: Any, context: Any) -> Any:
         await self.enter("Register", request, context, signed_in=False)
         return self._pair(auth_service_pb2.RegisterResponse(user=USER))
 
     async def Login(self, request: Any, context: Any) -> Any:
         await self.enter("Login", request, context, signed_in=False)
-        return self._pair(auth_service_pb2.LoginResponse(user=USER))
+        if self.community.factors:
+            asked = factor_pb2.SecondFactorNeeded(
+                ticket="ticket", factors=self.community.factors, passkey_options="{}"
+            )
+            return auth_service_pb2.LoginResponse(user=USER, second_factor=asked)
+        return self._pair(auth_service_pb2.LoginResponse(user=USER, device_token="a-device"))
 
     async def RefreshToken(self, request: Any, context: Any) -> Any:
         await self.enter("RefreshToken", request, context, signed_in=False)
@@ -150,7 +170,7 @@ class _Auth(_Desk, auth_service_pb2_grpc.AuthServiceServicer):
         return response
 
 
-class _Profiles(_Desk, profile_service_pb2_grpc.ProfileServiceServicer):
+class _Profiles(Desk, profile_service_pb2_grpc.ProfileServiceServicer):
     async def GetProfile(self, request: Any, context: Any) -> Any:
         await self.enter("GetProfile", request, context)
         profile = profile_pb2.Profile(name=request.name, display_name="Ada")
@@ -160,8 +180,28 @@ class _Profiles(_Desk, profile_service_pb2_grpc.ProfileServiceServicer):
         await self.enter("UpdateProfile", request, context)
         return profile_service_pb2.UpdateProfileResponse(profile=request.profile)
 
+    async def BatchGetCards(self, request: Any, context: Any) -> Any:
+        await self.enter("BatchGetCards", request, context)
+        return profile_service_pb2.BatchGetCardsResponse()
 
-class _Activities(_Desk, activity_service_pb2_grpc.ActivityServiceServicer):
+    async def GetAthleteFacts(self, request: Any, context: Any) -> Any:
+        await self.enter("GetAthleteFacts", request, context)
+        return profile_service_pb2.GetAthleteFactsResponse()
+
+    async def CreateAvatarUpload(self, request: Any, context: Any) -> Any:
+        await self.enter("CreateAvatarUpload", request, context)
+        return profile_service_pb2.CreateAvatarUploadResponse(upload_id="a")
+
+    async def SetAvatar(self, request: Any, context: Any) -> Any:
+        await self.enter("SetAvatar", request, context)
+        return profile_service_pb2.SetAvatarResponse()
+
+    async def DeleteAvatar(self, request: Any, context: Any) -> Any:
+        await self.enter("DeleteAvatar", request, context)
+        return profile_service_pb2.DeleteAvatarResponse()
+
+
+class _Activities(Desk, activity_service_pb2_grpc.ActivityServiceServicer):
     async def UpdateActivity(self, request: Any, context: Any) -> Any:
         await self.enter("UpdateActivity", request, context)
         return activity_service_pb2.UpdateActivityResponse(activity=request.activity)
@@ -212,7 +252,7 @@ class _Activities(_Desk, activity_service_pb2_grpc.ActivityServiceServicer):
         yield activity_service_pb2.WatchActivityResponse(ended=end)
 
 
-class _Devices(_Desk, device_service_pb2_grpc.DeviceServiceServicer):
+class _Devices(Desk, device_service_pb2_grpc.DeviceServiceServicer):
     async def RegisterDevice(self, request: Any, context: Any) -> Any:
         await self.enter("RegisterDevice", request, context)
         device = device_service_pb2.Device()
@@ -233,22 +273,30 @@ class _Devices(_Desk, device_service_pb2_grpc.DeviceServiceServicer):
         return device_service_pb2.DeleteDeviceResponse()
 
 
-class _Progress(_Desk, progress_service_pb2_grpc.ProgressServiceServicer):
+class _Progress(Desk, progress_service_pb2_grpc.ProgressServiceServicer):
     async def GetProgress(self, request: Any, context: Any) -> Any:
         await self.enter("GetProgress", request, context)
         progress = progress_service_pb2.Progress(name=request.name, period=request.period)
         return progress_service_pb2.GetProgressResponse(progress=progress)
 
 
+def _auth(community: Community) -> _Auth:
+    return _Auth(community)  # type: ignore[abstract]
+
+
 @asynccontextmanager
-async def community_server(community: Community) -> AsyncIterator[str]:
-    """Serves until the block ends; answers with the target."""
+async def community_server(
+    community: Community, *more: Callable[[Community, grpc.aio.Server], None]
+) -> AsyncIterator[str]:
+    """Serves until the block ends; answers with the target. `more` adds servicers."""
     server = grpc.aio.server()
-    auth_service_pb2_grpc.add_AuthServiceServicer_to_server(_Auth(community), server)
+    auth_service_pb2_grpc.add_AuthServiceServicer_to_server(_auth(community), server)
     profile_service_pb2_grpc.add_ProfileServiceServicer_to_server(_Profiles(community), server)
     activity_service_pb2_grpc.add_ActivityServiceServicer_to_server(_Activities(community), server)
     device_service_pb2_grpc.add_DeviceServiceServicer_to_server(_Devices(community), server)
     progress_service_pb2_grpc.add_ProgressServiceServicer_to_server(_Progress(community), server)
+    for add in more:
+        add(community, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

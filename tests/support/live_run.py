@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from mesh.runtime import writing
 from palestra.integration.v1 import telemetry_service_pb2 as pb
 from palestra.integration.v1.telemetry_service_pb2_grpc import TelemetryServiceStub
 from palestra.training.v1 import sport_pb2, telemetry_pb2
@@ -47,7 +48,7 @@ class LiveRun:
         for name, unit, scale in CHANNELS:
             described.channels.add(name=name, unit=unit, scale=scale)
         opening = pb.Open(session=self.session, epoch=1, description=described)
-        await self._stream.write(pb.StreamTelemetryRequest(open=opening))
+        await self._say(pb.StreamTelemetryRequest(open=opening))
         accepted = await self._hear("accepted")
         assert accepted.accepted.resume_from_seq == 1
         self.activity = accepted.accepted.activity
@@ -73,13 +74,16 @@ class LiveRun:
             ],
         )
         instant = time.monotonic()
-        await self._stream.write(pb.StreamTelemetryRequest(batch=batch))
+        await self._say(pb.StreamTelemetryRequest(batch=batch))
         return instant
+
+    async def _say(self, message: pb.StreamTelemetryRequest) -> None:
+        await writing.write(self._stream, message.SerializeToString())
 
     async def close(self) -> str:
         """Finishes the session; the activity that training says it became."""
         close = pb.Close(last_seq=self.sent)
-        await self._stream.write(pb.StreamTelemetryRequest(close=close))
+        await self._say(pb.StreamTelemetryRequest(close=close))
         return (await self._hear("closed")).closed.activity
 
     async def _hear(self, kind: str) -> pb.StreamTelemetryResponse:
@@ -94,11 +98,12 @@ class LiveRun:
 
 
 @asynccontextmanager
-async def live_run(athlete: Athlete) -> AsyncIterator[LiveRun]:
-    """A run that has begun now."""
+async def live_run(athlete: Athlete, start_ms: int | None = None) -> AsyncIterator[LiveRun]:
+    """A run that has begun now, or at another ms since 1970."""
     channel = open_channel(athlete.stack.target)
     stream = TelemetryServiceStub(channel).StreamTelemetry(None, metadata=athlete.metadata)
-    run = LiveRun(stream, str(uuid.uuid4()), int(time.time()) * 1000)
+    begun_ms = int(time.time()) * 1000 if start_ms is None else start_ms
+    run = LiveRun(stream, str(uuid.uuid4()), begun_ms)
     try:
         await run.open()
         yield run

@@ -27,6 +27,7 @@ from mesh.local.credentials import Credentials
 from mesh.local.places import ROOT, Places
 from mesh.local.spec import Probe, Spec, Stage
 from mesh.local.stores import redis
+from mesh.local.workers import SAME, Copy
 
 MODULE = "tests.support.local_stack"
 
@@ -68,20 +69,27 @@ def table(options: plan.Options, places: Places, credentials: Credentials) -> tu
             _standin(name, Stage.PROXIES, probe, "proxy", str(admin), *port, sockets=(admin,))
         )
     for service, count in workers.items():
-        for number in range(count):
-            path = run / f"{service}-{number}.sock"
-            argv = ["broken"] if kind == "broken" else ["worker", str(path)]
-            specs.append(
-                _standin(
-                    f"{service}-{number}",
-                    Stage.SERVICES,
-                    health.worker(path),
-                    *argv,
-                    service=service,
-                    sockets=(path,),
-                )
-            )
+        specs += (
+            one_more(options, places, credentials, service, number) for number in range(count)
+        )
     return tuple(specs)
+
+
+def one_more(
+    options: plan.Options,
+    places: Places,
+    credentials: Credentials,
+    group: str,
+    number: int,
+    copy: Copy = SAME,
+) -> Spec:
+    """Stands in for `plan.one_more`; a copy with BROKEN among its settings never serves."""
+    name = f"{group.replace(':', '-')}-{number}"
+    path = places.run / f"{name}.sock"
+    broken = os.environ["STANDIN_TABLE"] == "broken" or "BROKEN" in copy.env
+    argv = ["broken"] if broken else ["worker", str(path)]
+    probe = health.worker(path)
+    return _standin(name, Stage.SERVICES, probe, *argv, service=group, sockets=(path,))
 
 
 def free_port() -> int:
@@ -184,7 +192,7 @@ def local_stack(kind: str = "light") -> Iterator[LocalStack]:
 
 
 if __name__ == "__main__":
-    plan.table = table
+    plan.table, plan.one_more = table, one_more
     launch.ENTRY = (sys.executable, "-m", MODULE, "supervise")
     from mesh.local.cli import app
 

@@ -16,6 +16,8 @@ from mesh.runtime import validation
 from scripts.contract_checks import templates
 
 _THING = uuid.UUID("0190b6f0-0000-7000-8000-000000000001")
+LAST_CALLS = frozenset({"DeleteSession", "EndSessions", "RequestErasure", "ChangePassword"})
+"""What ends the caller's own sign-in: of whatever came after it, only that would be heard."""
 _PLACE = re.compile(r"\[[^]]*\]\{[^}]*\}")
 
 
@@ -41,16 +43,34 @@ def _fill(message: Any, descriptor: Descriptor, owner: uuid.UUID) -> None:
                 inner = getattr(message, field.name)
                 inner.SetInParent()
                 _fill(inner, field.message_type, owner)
+            elif field.is_repeated and rules.repeated.min_items:
+                _fill(getattr(message, field.name).add(), field.message_type, owner)
+        elif field.is_repeated and rules.repeated.min_items:
+            getattr(message, field.name).append(_string(rules.repeated.items.string, owner))
+        elif field.enum_type is not None and rules.enum.not_in:
+            taken = {each.number for each in field.enum_type.values}
+            setattr(message, field.name, max(taken.difference(rules.enum.not_in)))
         elif field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
             value = _string(rules.string, owner)
-            if value and field.containing_oneof is None:
+            if value and _is_wanted(field):
                 setattr(message, field.name, value)
+
+
+def _is_wanted(field: FieldDescriptor) -> bool:
+    """Of a choice the first is made, where one must be."""
+    choice = field.containing_oneof
+    if choice is None:
+        return True
+    must = choice.GetOptions().Extensions[validate_pb2.oneof].required
+    return bool(must) and choice.fields[0] is field
 
 
 def _string(rules: validate_pb2.StringRules, owner: uuid.UUID) -> str:
     if rules.pattern:
+        if re.fullmatch(rules.pattern, ""):
+            return ""
         return _name(_PLACE.sub("*", rules.pattern.strip("^$")), owner)
-    return "x" * rules.min_len
+    return str(_THING) if rules.uuid else "x" * (rules.len or rules.min_len)
 
 
 def _name(shape: str, owner: uuid.UUID) -> str:

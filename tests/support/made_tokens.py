@@ -15,6 +15,9 @@ from joserfc.jwk import OKPKey
 
 from mesh.runtime.tokens import ALGORITHM, AUDIENCE, ISSUER, PublicKey
 
+SESSION = "01a1fe35-0000-7000-8000-000000000000"
+"""The id of a session that is in no store."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signer:
@@ -70,7 +73,7 @@ def claims(
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": str(user),
-        "sid": "a-session",
+        "sid": SESSION,
         "iat": begun,
         "exp": begun + abs(lifetime_s),
         "auth_time": begun,

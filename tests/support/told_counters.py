@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text, bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from mesh.runtime import migrate, outbox, relay
+from mesh.runtime import migrate, outbox, partitions, relay
 from mesh.runtime.bus import Consumer
 from mesh.runtime.errors import Unavailable
 from mesh.runtime.handler import Handler, Run
@@ -84,7 +84,7 @@ class Bus:
             url = self.stores.database_url(service)
             await asyncio.to_thread(migrate.migrate, url, own)
             async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-                await relay.make_partitions(connection)
+                await partitions.make_all(connection)
                 table = "counters" if service == PUBLISHER else "effects"
                 key = "text PRIMARY KEY" if service == PUBLISHER else "text"
                 await connection.execute(

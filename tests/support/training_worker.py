@@ -16,11 +16,13 @@ import grpc
 import psycopg
 
 from mesh import catalog
-from mesh.runtime import Host, Parts, migrate, relay, tasks
+from mesh.runtime import Host, Parts, migrate, partitions, relay, tasks
+from mesh.runtime.blobs import Blobs, BlobSettings
 from mesh.runtime.bus import Consumer
 from mesh.runtime.channel import MeshChannel
 from mesh.runtime.leases import Leases
 from mesh.runtime.proof import PEER_HEADER, PROOF_HEADER
+from mesh.runtime.revocations import Revocations
 from mesh.runtime.service import connect_redis
 from mesh.runtime.settings import Settings
 from mesh.runtime.sql import Database
@@ -66,22 +68,32 @@ async def prepare(stores: Stores) -> None:
     url = stores.database_url(TRAINING)
     await asyncio.to_thread(migrate.migrate, url, SERVICE.migrations)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await relay.make_partitions(connection)
+        await partitions.make_all(connection)
 
 
 @asynccontextmanager
 async def worker(
-    folder: Path, stores: Stores, signer: Signer, number: int = 0, *, on_the_bus: bool = False
+    folder: Path,
+    stores: Stores,
+    signer: Signer,
+    number: int = 0,
+    *,
+    on_the_bus: bool = False,
+    others: MeshChannel | None = None,
 ) -> AsyncIterator[Worker]:
-    """Serves until the block is left; `on_the_bus`, relays and consumes too."""
+    """Serves until the block is left; `on_the_bus`, relays and consumes too.
+
+    `others` is the way to other services, of which there are none else.
+    """
     async with AsyncExitStack() as stack:
         database = Database(stores.database_url(TRAINING))
         await database.open()
         stack.push_async_callback(database.close)
         redis = connect_redis(stores.redis_url(TRAINING))
         stack.push_async_callback(redis.aclose)
-        mesh = MeshChannel(f"unix:{folder}/nowhere.sock")
-        stack.push_async_callback(mesh.close)
+        nowhere = MeshChannel(f"unix:{folder}/nowhere.sock")
+        stack.push_async_callback(nowhere.close)
+        mesh = others or nowhere
         own = folder / str(number)
         own.mkdir()
         stopping = asyncio.Event()
@@ -89,7 +101,10 @@ async def worker(
             TRAINING, "", "", own / "proof", database.url, stores.redis_url(TRAINING), number
         )
         verifier = verifier_of(signer)
-        parts = SERVICE.compose(Host(told, database, redis, mesh, None, verifier, stopping))
+        blobs = Blobs(TRAINING, BlobSettings(told.blobs_keys_file, told.blobs_url))
+        parts = SERVICE.compose(
+            Host(told, database, redis, mesh, None, verifier, Revocations(), blobs, None, stopping)
+        )
         work = list(parts.loops)
         if on_the_bus:
             leases = Leases(database.url)

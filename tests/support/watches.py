@@ -15,6 +15,8 @@ from palestra_watch import state
 from palestra_watch.batches import Limits
 from palestra_watch.companion import PATIENCE_S, Companion, Settings, Status
 from palestra_watch.ledger import Ledger
+from palestra_watch.line import Dial
+from palestra_watch.line_grpc import over_grpc
 from palestra_watch.recording import Recording
 from palestra_watch.replay import Speed
 from palestra_watch.report import Report
@@ -90,12 +92,15 @@ class Watch:
     patience_s: float = PATIENCE_S
     status: Status = field(default_factory=Status)
     workouts: int = 0
+    dial: Dial | None = None
+    """Another line than gRPC."""
 
     async def send(self, recording: Recording, speed: Speed = AT_ONCE) -> Sent:
         """Sends a workout until the server has it, or the patience ends."""
         self.workouts += 1
         home = self.folder / f"{self.workouts}"
         channel = open_channel(self.athlete.stack.target)
+        dial = self.dial or over_grpc(channel)
         try:
             with Spool(home) as spool:
                 identity = state.begin(spool, recording, "test")
@@ -103,7 +108,7 @@ class Watch:
                 ledger = Ledger(home / "ledger.jsonl", identity.session, described)
                 settings = Settings(speed, self.patience_s, self.rng, self._show)
                 tokens = self.athlete.signed_in()
-                companion = Companion(channel, tokens, recording, spool, settings, ledger)
+                companion = Companion(dial, tokens, recording, spool, settings, ledger)
                 report = await companion.run()
                 ledger.close()
         finally:

@@ -25,6 +25,8 @@ from mesh.local.credentials import ADMIN
 from mesh.local.places import Places, read_json, write_json
 from mesh.local.stores import provision
 from tests.support.local_stack import free_port, until
+from tests.support.shops import RealShop
+from tests.support.span_sink import SpanSink
 
 START_S = 30.0
 
@@ -35,6 +37,10 @@ class WholeStack:
 
     state: Path
     port: int
+    shop: RealShop | None = None
+    """Whom people sign in with; None where there is none."""
+    spans: SpanSink | None = None
+    """Who is sent what services trace; None for nobody."""
 
     @property
     def rest_url(self) -> str:
@@ -100,13 +106,13 @@ class WholeStack:
         password = self._passwords("postgres")[role]
         return psycopg.connect(provision.url(self.places.postgres, role, password), autocommit=True)
 
-    def redis(self, user: str = ADMIN) -> redis.Redis:
-        """A connection to Redis as one of its users."""
+    def redis(self, user: str = ADMIN, *, as_text: bool = True) -> redis.Redis:
+        """A connection to Redis as one of its users; answers are bytes unless `as_text`."""
         return redis.Redis(
             unix_socket_path=str(self.places.run / "redis.sock"),
             username=user,
             password=self._passwords("redis")[user],
-            decode_responses=True,
+            decode_responses=as_text,
         )
 
     def _passwords(self, store: str) -> Mapping[str, str]:
@@ -125,20 +131,36 @@ class WholeStack:
 
 @contextmanager
 def whole_stack(
-    workers: Mapping[str, int], overrides: Mapping[str, Any] | None = None
+    workers: Mapping[str, int],
+    overrides: Mapping[str, Any] | None = None,
+    direct_port: int = 0,
+    scan: str = "",
+    shop: RealShop | None = None,
+    spans: SpanSink | None = None,
+    identity: Mapping[str, str] | None = None,
 ) -> Iterator[WholeStack]:
     """A stack of its own, SERVING; ended, and its folder removed, when the block is left.
 
-    `overrides` is what an operator changed of the contract before the start.
+    `overrides` is what an operator changed of the contract before the start; `scan` who
+    looks at what is sent; `spans` who is sent what services trace; `identity` its settings,
+    PALESTRA_IDENTITY_…, by their names.
     """
     with short_folder() as folder:
-        options = plan.Options(state=folder / "s", port=free_port(), workers=dict(workers))
+        options = plan.Options(
+            state=folder / "s",
+            port=free_port(),
+            workers=dict(workers),
+            direct_port=direct_port,
+            scan=scan,
+            traces=spans.url if spans else "",
+            identity={**(shop.settings if shop else {}), **(identity or {})},
+        )
         if overrides is not None:
             write_json(places.prepare(options.state).mesh / "overrides.json", overrides)
         begun = time.monotonic()
         with launch.attached(options):
             assert time.monotonic() - begun < START_S
-            yield WholeStack(options.state, options.port)
+            yield WholeStack(options.state, options.port, shop, spans)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from cryptography.x509.oid import NameOID
 from mesh.control.authority import (
     Authority,
     Identity,
-    _builder,
-    _private_pem,
+    builder,
     open_authority,
+    private_pem,
     utc_now,
 )
 from tests.support.whole_stack import WholeStack
@@ -45,13 +45,13 @@ def _nameless(authority: Authority) -> Identity:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
     until = now + timedelta(hours=1)
     certificate = (
-        _builder(subject, authority.certificate.subject, now, until)
+        builder(subject, authority.certificate.subject, now, until)
         .public_key(key.public_key())
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("nobody")]), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
     chain = certificate.public_bytes(serialization.Encoding.PEM)
-    return Identity("", chain, _private_pem(key), until)
+    return Identity("", chain, private_pem(key), until, until)
 
 
 def past_the_mesh(stack: WholeStack, service: str) -> grpc.aio.Channel:

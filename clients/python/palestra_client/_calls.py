@@ -10,13 +10,22 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from palestra_client._contract import Rule
-from palestra_client._errors import PalestraError, Unauthenticated, Unavailable, error_of
+from palestra_client._errors import (
+    InvalidArgument,
+    PalestraError,
+    StepUpNeeded,
+    Unauthenticated,
+    Unavailable,
+    error_of,
+)
+from palestra_client._kept import Kept
 from palestra_client._signin import SignIn
 
 if TYPE_CHECKING:
@@ -26,6 +35,10 @@ Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
 ATTEMPTS = 3
+CONSISTENCY_HEADER = "x-palestra-consistency"
+_OF_THEIR_OWN = frozenset({"CONSISTENCY_TOKEN_INVALID", "SIGN_IN_TOO_OLD"})
+# A domain's own refusal (a wrong password) is not mended by another token.
+_MESH = frozenset({"", "mesh.palestra"})
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 
@@ -66,11 +79,18 @@ def with_request_id(request: Request, rule: Rule) -> Request:
     return whole
 
 
+StepUp = Callable[[str], Awaitable[bool]]
+"""Confirms the person of a token that was too old; false where nobody can be asked."""
+
+
 class Caller:
     """Makes calls for one sign-in."""
 
-    def __init__(self, signin: SignIn, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, signin: SignIn, step_up: StepUp | None = None, rng: random.Random | None = None
+    ) -> None:
         self._signin = signin
+        self._step_up = step_up
         self._budget = Budget()
         self._rng = rng or random.Random()
 
@@ -86,17 +106,15 @@ class Caller:
             PalestraError: the call did not succeed.
         """
         request = with_request_id(request, rule)
-        renewed = False
+        mended: set[str] = set()
         attempt = 0
         while True:
             token = "" if rule.public else await self._signin.access_token()
             try:
-                response = await self._once(method, request, rule, token)
-            except Unauthenticated:
-                if renewed or not token:
+                response = await self.once(method, request, rule, token)
+            except (Unauthenticated, InvalidArgument) as error:
+                if not await self._mended(error, token, mended):
                     raise
-                renewed = True
-                await self._signin.renewed(token)
             except Unavailable as error:
                 attempt += 1
                 if not self._may_repeat(rule, attempt, error):
@@ -104,19 +122,55 @@ class Caller:
                 await asyncio.sleep(pause_s(attempt - 1, error.retry_after_s, self._rng))
             else:
                 self._budget.succeeded()
+                self._remember(response)
                 return response
 
-    async def _once(
+    async def once(
         self,
         method: UnaryUnaryMultiCallable[Request, Response],
         request: Request,
         rule: Rule,
         token: str,
     ) -> Response:
+        """One try, with this token.
+
+        Raises:
+            PalestraError: it did not succeed.
+        """
         try:
-            return await method(request, timeout=rule.timeout_s, metadata=bearer(token))
+            metadata = self.metadata(token)
+            return await method(request, timeout=rule.timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise error_of(error) from error
+
+    def metadata(self, token: str) -> grpc.aio.Metadata:
+        """Who is calling, and the changes of his that no answer may be from before."""
+        changes = self._signin.store.kept().consistency if token else ()
+        told = bearer(token)
+        if changes:
+            told.add(CONSISTENCY_HEADER, ",".join(changes))
+        return told
+
+    async def _mended(self, error: PalestraError, token: str, mended: set[str]) -> bool:
+        """Whether what was refused may succeed now; each cause is mended once."""
+        cause = error.reason if error.reason in _OF_THEIR_OWN else "token"
+        if not token or cause in mended:
+            return False
+        mended.add(cause)
+        if cause == "CONSISTENCY_TOKEN_INVALID":
+            self._signin.store.change_kept(Kept.without_changes)
+            return True
+        if isinstance(error, StepUpNeeded):
+            return self._step_up is not None and await self._step_up(token)
+        if isinstance(error, InvalidArgument) or error.domain not in _MESH:
+            return False
+        await self._signin.renewed(token)
+        return True
+
+    def _remember(self, response: Message) -> None:
+        change = getattr(response, "consistency_token", "")
+        if change:
+            self._signin.store.change_kept(lambda kept: kept.with_change(change))
 
     def _may_repeat(self, rule: Rule, attempt: int, error: PalestraError) -> bool:
         if not rule.repeatable or attempt >= ATTEMPTS:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 # Imported for its effect as well: without it the option is invisible, with no error.
 from palestra.mesh.v1 import policy_pb2
@@ -39,10 +39,14 @@ def rule_of(file: FileDescriptor, service: str, method: str) -> Rule:
     Raises:
         KeyError: no such service or method.
     """
-    descriptor = file.services_by_name[service].methods_by_name[method]
-    policy = descriptor.GetOptions().Extensions[policy_pb2.policy]
+    return rule_of_method(file.services_by_name[service].methods_by_name[method])
+
+
+def rule_of_method(method: MethodDescriptor) -> Rule:
+    """The rule of a method."""
+    policy = method.GetOptions().Extensions[policy_pb2.policy]
     return Rule(
-        path=f"/{file.package}.{service}/{method}",
+        path=f"/{method.containing_service.full_name}/{method.name}",
         timeout_s=policy.timeout_ms / 1000 if policy.timeout_ms else DEFAULT_TIMEOUT_S,
         repeatable=policy.repeat in _HARMLESS,
         takes_request_id=policy.repeat in _WITH_REQUEST_ID,

@@ -64,6 +64,10 @@ class Unauthenticated(PalestraError):
     """Nobody is signed in, or the sign-in is over."""
 
 
+class StepUpNeeded(Unauthenticated):
+    """The sign-in is too old for this: confirm that it is the same person, and call again."""
+
+
 class PermissionDenied(PalestraError):
     """The caller may not do this."""
 
@@ -115,6 +119,10 @@ _CLASSES: dict[grpc.StatusCode, type[PalestraError]] = {
 }
 
 
+_BY_REASON: dict[str, type[PalestraError]] = {"SIGN_IN_TOO_OLD": StepUpNeeded}
+_CODES = {int(code.value[0]): code for code in grpc.StatusCode}
+
+
 def class_of(code: grpc.StatusCode) -> type[PalestraError]:
     """The class that a status code becomes."""
     return _CLASSES.get(code, PalestraError)
@@ -122,11 +130,19 @@ def class_of(code: grpc.StatusCode) -> type[PalestraError]:
 
 def error_of(error: grpc.aio.AioRpcError) -> PalestraError:
     """What a failed call says, as one of our errors."""
-    code = error.code()
     text = error.details() or ""
     status = _sent_status(error.trailing_metadata()) or _edge_status(text)
+    return _made(error.code(), status, text)
+
+
+def error_of_status(status: status_pb2.Status) -> PalestraError:
+    """What a status that came as a message says, over WebSocket or in a JSON body."""
+    return _made(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status, "")
+
+
+def _made(code: grpc.StatusCode, status: status_pb2.Status | None, text: str) -> PalestraError:
     reason, domain, violations, retry_after_s = _read_details(status)
-    return class_of(code)(
+    return _BY_REASON.get(reason, class_of(code))(
         (status.message if status is not None else "") or text or code.name,
         code=code,
         reason=reason,

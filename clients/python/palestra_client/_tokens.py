@@ -13,11 +13,14 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from palestra_client._kept import Kept
 
 _MAX_FILE_BYTES = 65_536
 _LOCK_ATTEMPTS = 400
@@ -55,12 +58,21 @@ class TokenStore(Protocol):
         """Held while a refresh token is used: each serves once."""
         ...
 
+    def kept(self) -> Kept:
+        """What is kept beside the sign-in."""
+        ...
+
+    def change_kept(self, change: Callable[[Kept], Kept]) -> None:
+        """Changes what is kept; changes made at once, by several processes, all count."""
+        ...
+
 
 class MemoryTokenStore:
     """Keeps a sign-in as long as the process lives."""
 
     def __init__(self, tokens: Tokens | None = None) -> None:
         self._tokens = tokens
+        self._kept = Kept()
         self._lock = asyncio.Lock()
 
     def load(self) -> Tokens | None:
@@ -74,6 +86,14 @@ class MemoryTokenStore:
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """One task at a time."""
         return self._lock
+
+    def kept(self) -> Kept:
+        """What is kept beside the sign-in."""
+        return self._kept
+
+    def change_kept(self, change: Callable[[Kept], Kept]) -> None:
+        """Changes what is kept."""
+        self._kept = change(self._kept)
 
 
 class FileTokenStore:
@@ -109,14 +129,35 @@ class FileTokenStore:
         if tokens is None:
             self._path.unlink(missing_ok=True)
             return
+        _replace(self._path, asdict(tokens))
+
+    def kept(self) -> Kept:
+        """What is kept beside the sign-in, in a file of its own; nothing where it is damaged."""
+        try:
+            with self._kept_path.open("rb") as file:
+                told = json.loads(file.read(_MAX_FILE_BYTES))
+            devices = {str(key): str(value) for key, value in told["devices"].items()}
+            return Kept(devices, tuple(str(each) for each in told["consistency"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return Kept()
+
+    def change_kept(self, change: Callable[[Kept], Kept]) -> None:
+        """Changes what is kept; for a moment no other process does."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(asdict(tokens), file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        lock = self._path.with_name(f".{self._path.name}.kept.lock")
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            before = self.kept()
+            after = change(before)
+            if after != before:
+                _replace(self._kept_path, asdict(after))
+        finally:
+            os.close(handle)
+
+    @property
+    def _kept_path(self) -> Path:
+        return self._path.with_name(f".{self._path.name}.kept")
 
     @contextlib.asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -133,6 +174,22 @@ class FileTokenStore:
             yield
         finally:
             os.close(handle)
+
+
+def _replace(path: Path, told: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Each writer has a file of its own: threads of one process write at once too.
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fresh = Path(name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(told, file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 async def _take(handle: int, lock: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from palestra.training.v1 import activity_service_pb2 as pb
-from palestra_client._calls import bearer, pause_s
+from palestra_client._calls import Caller, pause_s
 from palestra_client._errors import (
     DeadlineExceeded,
     NotFound,
@@ -44,11 +44,13 @@ class Watch:
         method: Method,
         name: str,
         signin: SignIn,
+        caller: Caller,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._method = method
         self._request = pb.WatchActivityRequest(name=name)
         self._signin = signin
+        self._caller = caller
         self._sleep = sleep
         self._rng = random.Random()
         self._failures = 0
@@ -69,7 +71,8 @@ class Watch:
                     self._failures, self._renewed = 0, False
                     if response.HasField("update"):
                         yield response.update
-                    elif response.HasField("ended"):
+                    elif response.HasField("ended") and not response.ended.HasField("error"):
+                        # Behind an error comes the call's status, which says the same.
                         ended = response.ended.reason
                         break
             except PalestraError as error:
@@ -82,7 +85,7 @@ class Watch:
             await self._after_failure(Unavailable("The watch was cut."), token)
 
     async def _events(self, token: str) -> AsyncIterator[pb.WatchActivityResponse]:
-        call = self._method(self._request, metadata=bearer(token))
+        call = self._method(self._request, metadata=self._caller.metadata(token))
         try:
             while True:
                 async with asyncio.timeout(SILENCE_S):

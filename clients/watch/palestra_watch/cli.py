@@ -34,12 +34,27 @@ TokenFile = Annotated[
     Path | None, typer.Option(help="A sign-in that palestra_client keeps, instead of --token.")
 ]
 Target = Annotated[str, typer.Option(envvar="PALESTRA_TARGET", help="HOST:PORT of the edge.")]
+Ca = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="PALESTRA_CA",
+        exists=True,
+        dir_okay=False,
+        help="Connect by TLS, to a server whom this PEM file vouches for.",
+    ),
+]
 State = Annotated[
     Path | None,
     typer.Option(help="Where what is not yet sent is kept; by default under ~/.local/state."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 LedgerFile = Annotated[Path | None, typer.Option(help="Write every sample sent to this file.")]
+WebSocket = Annotated[
+    bool, typer.Option("--ws", help="Over WebSocket, for networks that let no gRPC through.")
+]
+JsonFrames = Annotated[
+    bool, typer.Option("--json-frames", help="With --ws: JSON frames instead of binary ones.")
+]
 Patience = Annotated[
     float, typer.Option("--patience", min=0, help="Give up after so many s with no progress.")
 ]
@@ -53,6 +68,7 @@ def replay(
     refresh_token: RefreshToken = "",
     token_file: TokenFile = None,
     target: Target = TARGET,
+    ca: Ca = None,
     state: State = None,
     again: Annotated[  # noqa: FBT002 - typer passes by name
         bool, typer.Option(help="Send it once more, as another workout.")
@@ -60,10 +76,17 @@ def replay(
     as_json: AsJson = False,  # noqa: FBT002 - typer passes by name
     ledger: LedgerFile = None,
     patience: Patience = PATIENCE_S,
+    ws: WebSocket = False,  # noqa: FBT002 - typer passes by name
+    json_frames: JsonFrames = False,  # noqa: FBT002 - typer passes by name
 ) -> None:
     """Send a recorded workout as if it happened now; after a cut, run it again to go on."""
     folder = state or default_folder()
-    how = How(speed, target, token, refresh_token, token_file, folder, as_json, ledger, patience)
+    how = How(
+        *(speed, target, token, refresh_token, token_file, folder, as_json, ledger, patience),
+        websocket=ws or json_frames,
+        json_frames=json_frames,
+        ca=ca,
+    )
     raise typer.Exit(send(of_file(file, again=again), how))
 
 
@@ -77,12 +100,20 @@ def simulate(
     refresh_token: RefreshToken = "",
     token_file: TokenFile = None,
     target: Target = TARGET,
+    ca: Ca = None,
     state: State = None,
     as_json: AsJson = False,  # noqa: FBT002 - typer passes by name
     ledger: LedgerFile = None,
     patience: Patience = PATIENCE_S,
+    ws: WebSocket = False,  # noqa: FBT002 - typer passes by name
+    json_frames: JsonFrames = False,  # noqa: FBT002 - typer passes by name
 ) -> None:
     """Send a synthetic athlete's workout; after a cut, run it again to go on."""
     folder = state or default_folder()
-    how = How(speed, target, token, refresh_token, token_file, folder, as_json, ledger, patience)
+    how = How(
+        *(speed, target, token, refresh_token, token_file, folder, as_json, ledger, patience),
+        websocket=ws or json_frames,
+        json_frames=json_frames,
+        ca=ca,
+    )
     raise typer.Exit(send(of_athlete(sport, duration, seed), how))

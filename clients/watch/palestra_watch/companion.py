@@ -12,11 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import grpc
-
-from palestra.integration.v1 import telemetry_service_pb2_grpc
 from palestra_client import DeadlineExceeded, PalestraError, Unavailable
 from palestra_watch.ledger import Ledger
+from palestra_watch.line import Dial
 from palestra_watch.pace import backoff_s
 from palestra_watch.recording import Recording
 from palestra_watch.replay import Replay, Speed
@@ -63,14 +61,14 @@ class Companion:
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        dial: Dial,
         tokens: TokenSource,
         recording: Recording,
         spool: Spool,
         settings: Settings,
         ledger: Ledger | None = None,
     ) -> None:
-        self._stub = telemetry_service_pb2_grpc.TelemetryServiceStub(channel)
+        self._dial = dial
         self._tokens = tokens
         self._recording = recording
         self._spool = spool
@@ -131,10 +129,10 @@ class Companion:
     async def _one_stream(self) -> None:
         self._say("connecting")
         token = await self._token()
+        line = await self._dial(token)
         epoch = self._spool.next_epoch()
-        call = self._stub.StreamTelemetry(None, metadata=(("authorization", f"Bearer {token}"),))
         stream = Stream(
-            call,
+            line,
             token,
             self._session,
             self._spool,

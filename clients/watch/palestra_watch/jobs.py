@@ -19,6 +19,9 @@ from palestra_client import Palestra, PalestraError, TokenStore
 from palestra_watch import clock, state
 from palestra_watch.companion import Companion, Settings
 from palestra_watch.ledger import Ledger
+from palestra_watch.line import Dial
+from palestra_watch.line_grpc import over_grpc
+from palestra_watch.line_websocket import over_websocket
 from palestra_watch.log_file import SpoolDamaged
 from palestra_watch.progress import Display, display
 from palestra_watch.recording import Recording, SourceError
@@ -54,6 +57,20 @@ class How:
     as_json: bool
     ledger: Path | None
     patience_s: float
+    websocket: bool = False
+    """Over WebSocket instead of gRPC."""
+    json_frames: bool = False
+    """As JSON instead of binary frames; over WebSocket only."""
+    ca: Path | None = None
+    """Who vouches for the server, as PEM; the usual authorities where absent."""
+
+    def connect(self, store: TokenStore | None = None) -> Palestra:
+        """A connection to the server.
+
+        Raises:
+            OSError: the file of who vouches for it cannot be read.
+        """
+        return Palestra(self.target, store=store, ca=self.ca.read_bytes() if self.ca else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +139,25 @@ async def _send(jobs: Jobs, how: How, errors: Console) -> list[Report]:
 
         def client(store: TokenStore) -> Palestra:
             # The sign-in is renewed over a connection of its own, made when it is needed.
-            made = Palestra(how.target, store=store)
+            made = how.connect(store)
             stack.push_async_callback(made.close)
             return made
 
         tokens, owner = token_source(client, how.token, how.refresh_token, how.token_file)
-        line = await stack.enter_async_context(Palestra(how.target))
+        dial = await _dial(how, stack)
         shown = stack.enter_context(display(errors, shown=not how.as_json))
         # One after the other: as a watch would, and each spool is open only while it is sent.
-        return [await _send_one(job, how, line, tokens, shown) for job in jobs(how.state, owner)]
+        return [await _send_one(job, how, dial, tokens, shown) for job in jobs(how.state, owner)]
 
 
-async def _send_one(
-    job: Job, how: How, line: Palestra, tokens: TokenSource, shown: Display
-) -> Report:
+async def _dial(how: How, stack: contextlib.AsyncExitStack) -> Dial:
+    if how.websocket:
+        return over_websocket(how.target, as_json=how.json_frames, ca=how.ca)
+    line = await stack.enter_async_context(how.connect())
+    return over_grpc(line.channel)
+
+
+async def _send_one(job: Job, how: How, dial: Dial, tokens: TokenSource, shown: Display) -> Report:
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(shown.session(job.recording))
         settings = Settings(Speed(how.speed), how.patience_s, on_status=bar.show)
@@ -144,6 +166,4 @@ async def _send_one(
             identity = job.spool.identity
             ledger = Ledger(how.ledger, identity.session, identity.described())
             stack.callback(ledger.close)
-        return await Companion(
-            line.channel, tokens, job.recording, job.spool, settings, ledger
-        ).run()
+        return await Companion(dial, tokens, job.recording, job.spool, settings, ledger).run()

@@ -9,43 +9,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import grpc
 
 from palestra.integration.v1 import telemetry_service_pb2 as pb
-from palestra_client import PalestraError, Unauthenticated, error_of, tokens_of
+from palestra_client import PalestraError, Unauthenticated, tokens_of
 from palestra_watch import clock
-from palestra_watch.session import Phase, Send, Session, SessionRefused, StreamBroken
+from palestra_watch.line import Line
+from palestra_watch.session import Phase, Send, Session, StreamBroken
 from palestra_watch.spool import Spool
 from palestra_watch.tokens import TokenSource
-
-if TYPE_CHECKING:
-    from grpc.aio import StreamStreamCall
-
-    Call = StreamStreamCall[pb.StreamTelemetryRequest, pb.StreamTelemetryResponse]
 
 PING_S = 5.0
 SILENCE_S = 15.0
 """A server answers pings; one that says nothing for so long is gone."""
 _RENEW_AGAIN_S = 2.0
-_FATAL = frozenset(
-    {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.UNIMPLEMENTED,
-    }
-)
 
 
 class Stream:
-    """One opened call of StreamTelemetry."""
+    """One opening of the session, on one line."""
 
     def __init__(
         self,
-        call: Call,
+        line: Line,
         token: str,
         session: Session,
         spool: Spool,
@@ -55,7 +39,7 @@ class Stream:
         on_progress: Callable[[], None],
         before_sending: Callable[[], None],
     ) -> None:
-        self._call = call
+        self._line = line
         self._token = token
         self._session = session
         self._spool = spool
@@ -94,21 +78,17 @@ class Stream:
         finally:
             reader.cancel()
             writer.cancel()
-            self._call.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
+            await self._line.close()
 
     async def _read(self) -> None:
         while self._session.phase is not Phase.OVER:
             try:
                 # Not wait_for: on Python 3.11 it can swallow the cancellation of its task.
                 async with asyncio.timeout(SILENCE_S):
-                    message = await self._call.read()
+                    message = await self._line.read()
             except TimeoutError:
                 raise StreamBroken(f"the server said nothing for {SILENCE_S:.0f} s") from None
-            except grpc.aio.AioRpcError as error:
-                raise _meaning(error) from error
-            if not isinstance(message, pb.StreamTelemetryResponse):
-                raise StreamBroken("the server ended the stream")
             self._take(message)
             self._wake.set()
 
@@ -217,19 +197,6 @@ class Stream:
     async def _send(self, message: pb.StreamTelemetryRequest) -> None:
         try:
             async with asyncio.timeout(SILENCE_S):
-                await self._call.write(message)
-        except grpc.aio.AioRpcError as error:
-            raise _meaning(error) from error
-        except (asyncio.InvalidStateError, TimeoutError) as error:
+                await self._line.write(message)
+        except TimeoutError as error:
             raise StreamBroken("the stream takes no more messages") from error
-
-
-def _meaning(error: grpc.aio.AioRpcError) -> StreamBroken | SessionRefused:
-    told = error_of(error)
-    if told.reason in ("SESSION_ENDED", "SESSION_FENCED"):
-        return StreamBroken(told.message, fenced=True)
-    if told.code is grpc.StatusCode.UNAUTHENTICATED:
-        return StreamBroken(str(told), signed_out=True)
-    if told.code in _FATAL:
-        return SessionRefused(told.reason or told.code.name, told.message)
-    return StreamBroken(str(told))

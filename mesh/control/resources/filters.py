@@ -7,6 +7,7 @@ of who may call what. A change here cuts no stream; a changed listener would.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core.v3 import DataSource, TypedExtensionConfig
 from envoy_data_plane.envoy.config.rbac.v3 import (
@@ -39,17 +40,21 @@ from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac
 from envoy_data_plane.envoy.type.matcher.v3 import PathMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import TokenBucket
 
+from gateway.pages import BEARER_SUBPROTOCOL, Page
 from gateway.routes import EdgeRoute
 from mesh import catalog
 from mesh.control.access import Rule
 from mesh.control.resources import names
 from mesh.control.resources.limits import METHOD_KEY, always, descriptor_key
+from mesh.control.resources.strict_tokens import LEEWAY_S, LONGEST_LIFE_S, LONGEST_TOKEN
 from mesh.control.wire import exactly, pack, seconds
 
 ISSUER = "https://palestra.local"
 AUDIENCE = "palestra"
 TOKEN_REQUIREMENT = "token"  # noqa: S105  the name of a rule, not a secret
-CLAIMS = "claims"
+WEBSOCKET_REQUIREMENT = "websocket"
+CLAIMS, CLAIMS_OF = "claims", "envoy.filters.http.jwt_authn"
+"""Where in a call's metadata the claims of its token are."""
 MAX_BODY_BYTES = 1 << 20
 # A download (HttpBody) is held whole while it is transcoded.
 MAX_ANSWER_BYTES = 32 << 20
@@ -59,29 +64,42 @@ MAX_CALLERS = 10_000
 
 def tokens(jwks: str) -> TypedExtensionConfig:
     """Verifies access tokens by the keys of today."""
-    provider = JwtProvider(
-        issuer=ISSUER,
-        audiences=[AUDIENCE],
-        require_expiration=True,
-        local_jwks=DataSource(inline_string=jwks),
-        forward=True,
-        # Said, because by default a query parameter would do as well and end up in logs.
-        from_headers=[JwtHeader(name="authorization", value_prefix="Bearer ")],
-        payload_in_metadata=CLAIMS,
-        # 0 would mean Envoy's default of a minute.
-        clock_skew_seconds=1,
-        jwt_cache_config=JwtCacheConfig(jwt_cache_size=10_000, jwt_max_token_size=4096),
-    )
+    bearer = JwtHeader(name="authorization", value_prefix="Bearer ")
+    # A browser can give a WebSocket no header but the protocols that it offers.
+    offered = JwtHeader(name="sec-websocket-protocol", value_prefix=BEARER_SUBPROTOCOL)
+    accepted = {TOKEN_REQUIREMENT: [bearer], WEBSOCKET_REQUIREMENT: [bearer, offered]}
     config = JwtAuthentication(
-        providers={"palestra": provider},
-        requirement_map={TOKEN_REQUIREMENT: JwtRequirement(provider_name="palestra")},
+        providers={name: _provider(jwks, headers) for name, headers in accepted.items()},
+        requirement_map={name: JwtRequirement(provider_name=name) for name in accepted},
         bypass_cors_preflight=True,
     )
     return TypedExtensionConfig(name=names.JWT, typed_config=pack(config))
 
 
-def limits(routes: Iterable[EdgeRoute]) -> TypedExtensionConfig:
-    """A bucket per method and caller; REST and gRPC calls of a method share it."""
+def _provider(jwks: str, headers: list[JwtHeader]) -> JwtProvider:
+    return JwtProvider(
+        issuer=ISSUER,
+        audiences=[AUDIENCE],
+        # What is left of it; how long it lives in all is looked at behind this.
+        max_lifetime=timedelta(seconds=LONGEST_LIFE_S + LEEWAY_S),
+        local_jwks=DataSource(inline_string=jwks),
+        forward=True,
+        # Said, because by default a query parameter would do as well and end up in logs.
+        from_headers=headers,
+        payload_in_metadata=CLAIMS,
+        # 0 would mean Envoy's default of a minute.
+        clock_skew_seconds=1,
+        jwt_cache_config=JwtCacheConfig(jwt_cache_size=10_000, jwt_max_token_size=LONGEST_TOKEN),
+    )
+
+
+def limits(routes: Iterable[EdgeRoute | Page]) -> TypedExtensionConfig:
+    """A bucket per method and caller; REST and gRPC calls of a method share it.
+
+    Where all edges count together, this one's bucket stays as a coarse guard: it takes
+    nothing from whoever waits when told to, spares the limiter what is far too much, and
+    holds while the limiter is away.
+    """
     limited = {route.method: route.limit for route in routes if route.limit}
     descriptors = [
         LocalRateLimitDescriptor(
@@ -113,7 +131,15 @@ def limits(routes: Iterable[EdgeRoute]) -> TypedExtensionConfig:
 
 def transcoder(descriptor_set: bytes, services: Sequence[str]) -> TypedExtensionConfig:
     """REST and JSON to gRPC by the contract's mappings."""
-    config = GrpcJsonTranscoder(
+    config = transcoding(descriptor_set, services)
+    return TypedExtensionConfig(name=names.TRANSCODER, typed_config=pack(config))
+
+
+def transcoding(
+    descriptor_set: bytes, services: Sequence[str], *, events: bool = False
+) -> GrpcJsonTranscoder:
+    """How it is transcoded; streams as a JSON document a line, or as server-sent `events`."""
+    return GrpcJsonTranscoder(
         proto_descriptor_bin=descriptor_set,
         services=list(services),
         match_incoming_request_route=True,
@@ -123,7 +149,9 @@ def transcoder(descriptor_set: bytes, services: Sequence[str]) -> TypedExtension
         query_param_unescape_plus=True,
         # An empty list is a list and false is said; what is `optional` stays absent where absent.
         print_options=GrpcJsonTranscoderPrintOptions(
-            always_print_primitive_fields=True, stream_newline_delimited=True
+            always_print_primitive_fields=True,
+            stream_newline_delimited=not events,
+            stream_sse_style_delimited=events,
         ),
         request_validation_options=GrpcJsonTranscoderRequestValidationOptions(
             reject_unknown_method=True,
@@ -133,7 +161,6 @@ def transcoder(descriptor_set: bytes, services: Sequence[str]) -> TypedExtension
         max_request_body_size=MAX_BODY_BYTES,
         max_response_body_size=MAX_ANSWER_BYTES,
     )
-    return TypedExtensionConfig(name=names.TRANSCODER, typed_config=pack(config))
 
 
 def callers(service: str, rules: Sequence[Rule]) -> TypedExtensionConfig:

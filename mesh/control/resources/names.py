@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mesh import catalog
+
 EDGE_LISTENER = "edge"
 EDGE_ROUTES = "edge"
 JWT = "edge-tokens"
+FORM = "edge-token-form"
 LIMITS = "edge-limits"
+SHARED_LIMITS = "edge-shared-limits"
+TOLD_LIMITS = "edge-told-limits"
 TRANSCODER = "edge-transcoder"
 CA = "ca"
 
 
 def workers(service: str) -> str:
-    """The cluster of a service's own processes."""
-    return f"app-{service}"
+    """The cluster of a service's own processes, or of a subset's (`training:canary`)."""
+    return f"app-{service.replace(':', '-')}"
 
 
 def towards(caller: str, service: str) -> str:
@@ -38,6 +43,12 @@ def outbound(service: str) -> str:
 def callers(service: str) -> str:
     """The filter that says who may call a service's methods."""
     return f"{service}-callers"
+
+
+def direct_port(first: int, service: str) -> int:
+    """The port of loopback at which a service's inbound listener stands too; 0 for none."""
+    place = [each.name for each in catalog.SERVICES].index(service)
+    return first + place if first else 0
 
 
 def inbound_socket(run: Path, service: str) -> str:

@@ -1,18 +1,17 @@
 """The node proxy's routes: what comes in to a service and what goes out from it.
 
-Owns the retries across workers and the deadlines between services. The edge's
-routes are `edge_routes`'s.
+Owns the deadlines between services. The edge's routes are `edge_routes`'s, what is tried
+again `retries`'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     RetryPolicy,
-    RetryPolicyRetryBackOff,
-    RetryPolicyRetryHostPredicate,
     Route,
     RouteAction,
     RouteActionClusterNotFoundResponseCode,
@@ -21,38 +20,37 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteMatch,
     VirtualHost,
 )
-from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
 
 from gateway.overrides import Overrides
 from mesh.control.access import HEALTH, REFLECTION
-from mesh.control.resources import names
+from mesh.control.resources import breakers, faults, names, retries, steering
+from mesh.control.traffic import USUAL, Traffic
 from mesh.control.wire import header, pack, seconds
 from mesh.policy import Method
-from palestra.mesh.v1 import policy_pb2
 
 PROOF_HEADER = "x-palestra-mesh-proof"
 STREAM_IDLE_S = 900.0
-# The request never reached a process: a second try is harmless whatever it does.
-UNTOUCHED = "connect-failure,refused-stream,reset-before-request"
-# It may have: only where the contract says that a repeat has the effect of one.
-# A grpc.aio server that stops answers what still reaches it with CANCELLED.
-REPEATABLE = f"{UNTOUCHED},reset,unavailable,cancelled"
-_HARMLESS = {policy_pb2.REPEAT_READ, policy_pb2.REPEAT_NATURAL, policy_pb2.REPEAT_KEYED}
-_ATTEMPTS = 5
+# The longest silence of a client that has a body to send: a deadline begins after it.
+BODY_S = 30.0
 
 
 def inbound(
-    service: str, methods: Iterable[Method], overrides: Overrides, proof: str
+    service: str,
+    methods: Iterable[Method],
+    overrides: Overrides,
+    proof: str,
+    traffic: Traffic = USUAL,
 ) -> RouteConfiguration:
     """From a service's inbound listener to its workers, with the proof of having come so."""
     cluster = names.workers(service)
     routes = [
-        Route(
-            name=method.path,
-            match=RouteMatch(path=method.path),
-            route=forward(cluster, overrides.timeout_ms(method), _across_workers(method)),
-        )
+        way
         for method in methods
+        for way in steering.ways(
+            service,
+            traffic.of(service),
+            partial(_to_workers, cluster, method, overrides.timeout_ms(method), traffic),
+        )
     ]
     routes += [
         Route(match=RouteMatch(prefix=prefix), route=forward(cluster, 0, None))
@@ -63,18 +61,23 @@ def inbound(
     return configuration
 
 
+def _to_workers(cluster: str, method: Method, timeout_ms: int, traffic: Traffic) -> Route:
+    route = Route(
+        name=method.path,
+        match=RouteMatch(path=method.path),
+        route=forward(cluster, timeout_ms, retries.across_workers()),
+    )
+    wanted = [each for each in traffic.faults if each.concerns(method.service, method.path)]
+    if wanted:
+        route.typed_per_filter_config = {faults.FILTER: pack(faults.of(wanted))}
+        if aborts := [each.abort for each in wanted if each.abort]:
+            route.name = faults.marked(route.name, aborts[-1])
+    return route
+
+
 def outbound(caller: str, methods: Iterable[Method], overrides: Overrides) -> RouteConfiguration:
     """From a service's own processes to the methods that the contract lets it call."""
-    routes = [
-        Route(
-            name=method.path,
-            match=RouteMatch(path=method.path),
-            route=forward(
-                names.towards(caller, method.service), overrides.timeout_ms(method), untouched()
-            ),
-        )
-        for method in methods
-    ]
+    routes = [_to_other(caller, method, overrides.timeout_ms(method)) for method in methods]
     refuse = Route(
         name="refused",
         match=RouteMatch(prefix="/"),
@@ -83,9 +86,28 @@ def outbound(caller: str, methods: Iterable[Method], overrides: Overrides) -> Ro
     return table(names.outbound(caller), [*routes, refuse])
 
 
+def _to_other(caller: str, method: Method, timeout_ms: int) -> Route:
+    route = Route(
+        name=method.path,
+        match=RouteMatch(path=method.path),
+        route=forward(
+            names.towards(caller, method.service),
+            timeout_ms,
+            retries.by_caller(repeatable=method.repeatable),
+        ),
+    )
+    if method.repeatable:
+        throttled = pack(retries.throttled(method.service))
+        route.typed_per_filter_config = {retries.FILTER: throttled}
+    return route
+
+
 def table(name: str, routes: list[Route]) -> RouteConfiguration:
     """A route table for every authority."""
-    host = VirtualHost(name=name, domains=["*"], routes=routes)
+    # What came of the tries before is `retries`' to know.
+    host = VirtualHost(
+        name=name, domains=["*"], routes=routes, include_attempt_count_in_response=True
+    )
     return RouteConfiguration(name=name, virtual_hosts=[host])
 
 
@@ -104,40 +126,13 @@ def forward(
     )
     return RouteAction(
         cluster=cluster,
+        priority=breakers.UNARY if timeout_ms else breakers.STREAMS,
         cluster_not_found_response_code=(
             RouteActionClusterNotFoundResponseCode.SERVICE_UNAVAILABLE
         ),
         timeout=deadline if rest else seconds(0),
+        # Not over REST: beside it Envoy passes over `timeout`.
         max_stream_duration=longest if timeout_ms and not rest else None,
-        idle_timeout=seconds(STREAM_IDLE_S),
+        idle_timeout=deadline + seconds(BODY_S) if rest and timeout_ms else seconds(STREAM_IDLE_S),
         retry_policy=retries,
-    )
-
-
-def untouched() -> RetryPolicy:
-    """One host to try: again only where it was not there, while its proxy restarts."""
-    return RetryPolicy(
-        retry_on=UNTOUCHED,
-        num_retries=3,
-        retry_back_off=RetryPolicyRetryBackOff(
-            base_interval=seconds(0.05), max_interval=seconds(0.4)
-        ),
-    )
-
-
-def _across_workers(method: Method) -> RetryPolicy:
-    repeatable = not method.streaming and method.policy.repeat in _HARMLESS
-    return RetryPolicy(
-        retry_on=REPEATABLE if repeatable else UNTOUCHED,
-        num_retries=1,
-        retry_host_predicate=[
-            RetryPolicyRetryHostPredicate(
-                name="envoy.retry_host_predicates.previous_hosts",
-                typed_config=pack(PreviousHostsPredicate()),
-            )
-        ],
-        host_selection_retry_max_attempts=_ATTEMPTS,
-        retry_back_off=RetryPolicyRetryBackOff(
-            base_interval=seconds(0.005), max_interval=seconds(0.05)
-        ),
     )

@@ -28,9 +28,15 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from mesh import catalog
 from mesh.control.authority import Identity
 from mesh.control.resources import names
+from mesh.control.site import SITE
 from mesh.control.wire import exactly, from_control, pack
 
 _SOCKET = "envoy.transport_sockets.tls"
+_CIPHERS = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+)
 
 
 def certificates(identities: Mapping[str, Identity]) -> list[Secret]:
@@ -58,6 +64,25 @@ def server_side(service: str) -> TransportSocket:
     ours = StringMatcher(prefix=catalog.spiffe_id(""))
     context = DownstreamTlsContext(
         common_tls_context=_context(service, ours), require_client_certificate=True
+    )
+    return TransportSocket(name=_SOCKET, typed_config=pack(context))
+
+
+def site_side(minimum: str) -> TransportSocket:
+    """Answers the world as this machine, to whoever comes; `minimum` is the oldest TLS."""
+    newest = TlsParametersTlsProtocol.TLSv1_3
+    oldest = newest if minimum == "1.3" else TlsParametersTlsProtocol.TLSv1_2
+    context = DownstreamTlsContext(
+        common_tls_context=CommonTlsContext(
+            tls_params=TlsParameters(
+                tls_minimum_protocol_version=oldest,
+                tls_maximum_protocol_version=newest,
+                # Of TLS 1.2 only what has forward secrecy and authenticates what it encrypts.
+                cipher_suites=[] if oldest == newest else list(_CIPHERS),
+            ),
+            tls_certificate_sds_secret_configs=[_secret(SITE)],
+            alpn_protocols=["h2", "http/1.1"],
+        )
     )
     return TransportSocket(name=_SOCKET, typed_config=pack(context))
 

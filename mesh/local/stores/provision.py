@@ -22,19 +22,23 @@ BESIDE_POOL = 6
 """Connections that a worker holds beside its pool: leases, relay, migration, and room."""
 _RESERVED = 10
 """For the operator, for autovacuum's and the superuser's needs."""
+SPARE_WORKERS = 8
+"""Workers of all services together that may be added while PostgreSQL runs."""
 
 
 def role_connections(workers: int) -> int:
-    """How many connections a service of so many workers may hold.
-
-    One worker more than there are: an old one may still drain while its successor starts.
-    """
-    return (workers + 1) * (POOL + BESIDE_POOL)
+    """How many connections a service that begins with so many workers may hold."""
+    return (workers + 1 + SPARE_WORKERS) * (POOL + BESIDE_POOL)
 
 
 def max_connections(workers: Mapping[str, int]) -> int:
-    """What the server must allow for these services."""
-    return _RESERVED + sum(role_connections(number) for number in workers.values())
+    """What the server must allow for these services.
+
+    A worker more of each than there are: an old one may still drain while its successor
+    starts. And those that may be added, of whichever service.
+    """
+    standing = sum(number + 1 for number in workers.values())
+    return _RESERVED + (standing + SPARE_WORKERS) * (POOL + BESIDE_POOL)
 
 
 def url(socket_folder: Path, role: str, password: str, database: str = DATABASE) -> str:

@@ -2,6 +2,7 @@
 
 A service owns the keys and channels `<service>:*` and publishes to the streams
 `events:<service>` and `events:<service>:*`; it may consume every `events:*` stream.
+What only counts owns the keys `<name>:*`, and may do with them what counting needs.
 An acknowledged write is on disk. Never evicts: a full store refuses, visibly.
 """
 
@@ -48,13 +49,24 @@ def _user(service: str, password: str) -> str:
     )
 
 
-def users(passwords: Mapping[str, str], services: Iterable[str]) -> str:
-    """The whole access list, in Redis's own language."""
+def _counter(name: str, password: str) -> str:
+    return (
+        f"user {name} on >{password} resetkeys resetchannels -@all ~{name}:* "
+        "+evalsha +script|load +get +set +pttl +exists +rename +incrby "
+        "+auth +hello +ping +client|setinfo +client|setname"
+    )
+
+
+def users(
+    passwords: Mapping[str, str], services: Iterable[str], counters: Iterable[str] = ()
+) -> str:
+    """The whole access list, in Redis's own language; `counters` may count, and no more."""
     # Nobody can be `default`, for it is off. But the append-only file is loaded as it, and
     # Redis 8 checks it again at each EXEC: without rights, every transaction would be lost.
     lines = ["user default off resetpass allkeys allchannels allcommands"]
     lines.append(f"user {ADMIN} on >{passwords[ADMIN]} ~* &* +@all")
     lines += [_user(service, passwords[service]) for service in services]
+    lines += [_counter(name, passwords[name]) for name in counters]
     return "\n".join(lines) + "\n"
 
 
@@ -69,16 +81,20 @@ def _quoted(path: Path) -> str:
 
 
 def spec(
-    places: Places, env: Mapping[str, str], passwords: Mapping[str, str], services: Iterable[str]
+    places: Places,
+    env: Mapping[str, str],
+    passwords: Mapping[str, str],
+    services: Iterable[str],
+    counters: Iterable[str] = (),
 ) -> Spec:
     """Redis as a process. Each start applies the services of today to the data of before."""
-    names = tuple(services)
+    names, counting = tuple(services), tuple(counters)
     socket = places.run / "redis.sock"
     settings, acl = places.redis / "redis.conf", places.redis / "users.acl"
 
     def before() -> None:
         places.redis.mkdir(mode=0o700, exist_ok=True)
-        _write_private(acl, users(passwords, names))
+        _write_private(acl, users(passwords, names, counting))
         content = _SETTINGS.format(
             socket=_quoted(socket),
             data=_quoted(places.redis),

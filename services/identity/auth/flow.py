@@ -1,156 +1,175 @@
-"""Use cases of signing in: load, decide, save, tell."""
+"""Use cases of signing up and signing in."""
 
 from __future__ import annotations
 
-import os
-import uuid
-from dataclasses import dataclass
-
-from email_validator import EmailNotValidError, validate_email
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mesh.runtime.clock import Clock
+from mesh.runtime.errors import MeshError
 from mesh.runtime.ids import user_id as new_user_id
 from mesh.runtime.ids import uuid7
 from services.identity import events
-from services.identity.auth import rules, tokens
+from services.identity.addresses import contacts
+from services.identity.addresses.rules import PHONE, Contact
+from services.identity.auth import rules
 from services.identity.auth.passwords import Passwords
-from services.identity.auth.store import AuthStore, NewAccount
-from services.identity.keys.flow import KeyRing
+from services.identity.auth.signin import SignIn
+from services.identity.auth.store import AuthStore, Found, NewAccount
+from services.identity.auth.strength import Strength
+from services.identity.codes.rules import Purpose
+from services.identity.consents.flow import ConsentFlow
+from services.identity.consents.rules import NOTHING_KNOWN, Agreed, Evidence
 from services.identity.profiles.rules import clean_display_name
+from services.identity.sessions.flow import SignedIn
+from services.identity.sessions.rules import NOWHERE, DeviceHint
+from services.identity.throttle.flow import Throttle
 
-SEARCHES = 3
+BY_PASSWORD = frozenset({"pwd"})
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
-    """What a client needs to speak for a person."""
+class Origin:
+    """Where a try to sign in comes from."""
 
-    user_id: uuid.UUID
-    access_token: str
-    refresh_token: str
-    expires_in_s: int
+    network: str = field(default="", repr=False)
+    """The network address; empty where nobody knows."""
+    device_token: str = field(default="", repr=False)
+    """By which a device shows that it has signed in before; empty where it has not."""
+
+
+UNKNOWN = Origin()
 
 
 @dataclass(frozen=True, slots=True)
 class AuthFlow:
-    """Sign-up, sign-in, refresh, sign-out."""
+    """Sign-up and sign-in."""
 
     store: AuthStore
     passwords: Passwords
-    keys: KeyRing
-    scopes: frozenset[str]
+    strength: Strength
+    throttle: Throttle
+    sign_in: SignIn
+    consents: ConsentFlow
     region: int
-    access_token_s: int
+    regions: Mapping[str, int]
+    """Where people of a country have their home; see `rules.regions_of`."""
     clock: Clock
+    whole_consents: bool = False
+    """Whether nobody signs up who does not agree to all that is needed."""
 
-    async def register(self, email: str, password: str, display_name: str) -> SignedIn:
+    async def register(
+        self,
+        email: str,
+        password: str,
+        display_name: str,
+        device: DeviceHint = NOWHERE,
+        *,
+        phone: str = "",
+        language: str = "",
+        country: str = "",
+        origin: Origin = UNKNOWN,
+        agreed: Sequence[Agreed] = (),
+        by: Evidence = NOTHING_KNOWN,
+    ) -> SignedIn:
         """Makes an account and signs it in; with the same password again, signs in.
 
         Raises:
-            EmailInvalid, PasswordWeak, DisplayNameInvalid, EmailTaken
+            EmailInvalid, PhoneInvalid, PasswordWeak, DisplayNameInvalid, HomeRegionElsewhere
+            ConsentTextUnknown, ConsentOutdated, ConsentMissing
+            EmailTaken, PhoneTaken: it has an account, and the password is not its.
+            SignInThrottled: that was tried too often.
         """
-        address = _address(email)
+        rules.check_region(country, self.regions, self.region)
+        contact = contacts.told(email, phone, country)
         name = clean_display_name(display_name)
-        rules.check_password(password, address, name)
+        rules.check_password(password, contact.address, name)
+        keep = self.consents.signing_up(agreed, country, by, whole=self.whole_consents)
+        if await self.store.found(contact.key) is not None:
+            return await self._sign_in_again(contact, password, device, origin)
+        await self.passwords.judge(
+            self.strength.check, password, [contact.address, *contact.address.split("@"), name]
+        )
         account = NewAccount(
             user_id=new_user_id(self.region),
-            email=address,
-            email_key=_email_key(address),
+            address_id=uuid7(),
+            contact=contact,
             password_hash=await self.passwords.hash(password),
             display_name=name,
+            language=language,
+            country=country,
+            created_at=self.clock(),
         )
-        session, token = self._open(account.user_id)
         try:
-            await self.store.register(
-                account, session, events.user_registered(account.user_id, name)
-            )
-        except rules.EmailTaken:
-            return await self._sign_in_again(account.email_key, password)
-        return await self._signed_in(session, token)
+            event = events.user_registered(account.user_id, name)
+            await self.store.register(account, event, keep)
+        except (rules.EmailTaken, rules.PhoneTaken):
+            return await self._sign_in_again(contact, password, device, origin)
+        return await self.sign_in.proceed(account.user_id, BY_PASSWORD, device)
 
-    async def _sign_in_again(self, email_key: str, password: str) -> SignedIn:
-        # The repeat of a registration whose answer was lost.
+    async def _sign_in_again(
+        self, contact: Contact, password: str, device: DeviceHint, origin: Origin
+    ) -> SignedIn:
+        # The repeat of a registration whose answer was lost, or that died before its session.
         try:
-            return await self.login(email_key, password)
+            return await self._login(contact, password, device, origin)
         except rules.CredentialsWrong:
-            raise rules.EmailTaken from None
+            raise (rules.PhoneTaken if contact.channel == PHONE else rules.EmailTaken) from None
 
-    async def login(self, email: str, password: str) -> SignedIn:
+    async def has_account(self, email: str) -> bool:
+        """Whether an address is verified to be somebody's."""
+        try:
+            found = await self.store.found(contacts.sought(email, "").key)
+        except rules.EmailInvalid:
+            return False
+        return found is not None and found.is_verified
+
+    async def login(
+        self,
+        email: str,
+        password: str,
+        device: DeviceHint = NOWHERE,
+        *,
+        phone: str = "",
+        origin: Origin = UNKNOWN,
+    ) -> SignedIn:
         """Signs in.
 
         Raises:
-            CredentialsWrong: whether or not there is such an account, after the same time.
+            CredentialsWrong: whether or not there is such an account, after the same work.
+            SignInThrottled: too many were; likewise.
         """
-        account = await self.store.account(_email_key(email))
-        matches = await self.passwords.verify(account.password_hash if account else None, password)
-        if account is None or not matches:
-            raise rules.CredentialsWrong
-        session, token = self._open(account.user_id)
-        await self.store.open_session(session)
-        return await self._signed_in(session, token)
+        return await self._login(contacts.sought(email, phone), password, device, origin)
 
-    async def refresh(self, refresh_token: str) -> SignedIn:
-        """Moves a session on by one token.
-
-        Raises:
-            RefreshTokenInvalid, RefreshTokenReused: the latter ends the session.
-        """
-        shown = rules.RefreshToken.parse(refresh_token)
-        for _ in range(SEARCHES):
-            now = self.clock()
-            session = await self.store.session(shown.user_id, shown.session_id)
-            try:
-                token = rules.rotate(session, shown, now)
-            except rules.RefreshTokenReused:
-                await self.store.end(shown.user_id, shown.session_id, "refresh token reused")
-                raise
-            if session is None:
-                break
-            if session.token_hash != shown.hash:
-                return await self._signed_in(session, token)
-            if await self.store.rotate(session, shown.hash, token.hash, now):
-                return await self._signed_in(session, token)
-            # Another call rotated between our look and our change: look again.
-        raise rules.RefreshTokenInvalid
-
-    async def logout(self, refresh_token: str) -> None:
-        """Ends the session of a token; silent where there is none, so it can be repeated."""
+    async def _login(
+        self, contact: Contact, password: str, device: DeviceHint, origin: Origin
+    ) -> SignedIn:
+        found = await self.store.found(contact.key)
+        tried = None
         try:
-            shown = rules.RefreshToken.parse(refresh_token)
-        except rules.RefreshTokenInvalid:
+            async with self.throttle.one_try(
+                contact.key,
+                origin.network,
+                found.user_id if found else None,
+                origin.device_token,
+            ) as tried:
+                verified = await self.passwords.verify(
+                    found.password_hash if found else None, password
+                )
+                if found is None or not verified.matches:
+                    tried.failed()
+                    raise rules.CredentialsWrong
+                tried.succeeded()
+        finally:
+            if tried is not None and tried.is_to_be_told:
+                await self.store.ask_code(contact.key, Purpose.UNLOCK_ACCOUNT, self.clock())
+        if verified.is_stale:
+            await self._rehash(found, password)
+        return await self.sign_in.proceed(found.user_id, BY_PASSWORD, device)
+
+    async def _rehash(self, found: Found, password: str) -> None:
+        try:
+            await self.store.rehash(found, await self.passwords.hash(password))
+        except MeshError:
+            # Overloaded: the next sign-in finds it as it was.
             return
-        session = await self.store.session(shown.user_id, shown.session_id)
-        if session is not None and shown.is_of(session.chain_key):
-            await self.store.end(shown.user_id, shown.session_id, "signed out")
-
-    def _open(self, user_id: uuid.UUID) -> tuple[rules.Session, rules.RefreshToken]:
-        return rules.open_session(user_id, uuid7(), os.urandom(64), self.clock())
-
-    async def _signed_in(self, session: rules.Session, token: rules.RefreshToken) -> SignedIn:
-        now = self.clock()
-        access_token = tokens.mint(
-            await self.keys.signer(now),
-            session.user_id,
-            session.session_id,
-            self.scopes,
-            session.created_at,
-            now,
-            self.access_token_s,
-        )
-        return SignedIn(session.user_id, access_token, token.text, self.access_token_s)
-
-
-def _email_key(email: str) -> str:
-    """The address as it is compared: however it was typed, the same as at sign-up."""
-    try:
-        return _address(email).casefold()
-    except rules.EmailInvalid:
-        return email.strip().casefold()
-
-
-def _address(email: str) -> str:
-    try:
-        found = validate_email(email.strip(), check_deliverability=False, test_environment=True)
-    except EmailNotValidError as error:
-        raise rules.EmailInvalid(str(error)) from None
-    return found.normalized

@@ -1,7 +1,9 @@
-"""The ring of signing keys: made, published, used, forgotten."""
+"""The ring of signing keys in a process: read again and again, used to sign, given out."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,75 +11,80 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import OKPKey
 
-from mesh.runtime.clock import Clock
-from mesh.runtime.ids import uuid7
+from mesh.runtime.revocations import Revocation
 from mesh.runtime.tokens import PublicKey
-from services.identity.keys import rules
+from services.identity.keys import keeper, rules
+from services.identity.keys.keeper import Keeper
 from services.identity.keys.rules import SigningKey
-from services.identity.keys.store import KeyStore
 
-REREAD = timedelta(seconds=10)
+REREAD = timedelta(seconds=1)
+"""Well below `rules.LEAD`: no process gives out an older set once a new key signs."""
 
 
 @dataclass(slots=True)
 class KeyRing:
-    """The keys of this process, read again now and then."""
+    """What this process knows of the keys."""
 
-    store: KeyStore
-    clock: Clock
+    keeper: Keeper
     _keys: list[SigningKey] = field(default_factory=list)
     _read_at: datetime | None = None
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _jwk: OKPKey | None = None
 
     async def keys(self) -> list[SigningKey]:
         """All keys; the first call of all makes the first key."""
-        now = self.clock()
-        if self._read_at is None or now - self._read_at > REREAD:
-            keys = await self.store.keys()
-            if not keys:
-                await self.turn()
-                keys = await self.store.keys()
-            self._keys, self._read_at = keys, now
+        if self._is_old():
+            # Whoever comes meanwhile waits for the same answer.
+            async with self._reading:
+                if self._is_old():
+                    now = self.keeper.clock()
+                    self._keys = await self._read()
+                    self._read_at = now
         return self._keys
 
+    def _is_old(self) -> bool:
+        return self._read_at is None or self.keeper.clock() - self._read_at > REREAD
+
+    async def _read(self) -> list[SigningKey]:
+        keys = await self.keeper.store.keys()
+        if not rules.living(keys):
+            await self.keeper.tend()
+            keys = await self.keeper.store.keys()
+        return keys
+
+    def heard(self, revoked: list[Revocation]) -> None:
+        """Reads anew where a key was withdrawn: it signs nothing more."""
+        if any(each.key_id for each in revoked):
+            self._read_at = None
+
     async def signer(self, now: datetime) -> OKPKey:
-        """The key to sign with."""
+        """The key to sign with.
+
+        Where all keys were withdrawn a moment ago it waits until the edge knows the next.
+        """
         key = rules.signer(await self.keys(), now)
         if key is None:
             raise LookupError("there is no signing key")
+        if key.signs_at > now:
+            await asyncio.sleep(min(key.signs_at - now, rules.LEAD).total_seconds())
         if self._jwk is None or self._jwk.kid != key.key_id:
-            private = Ed25519PrivateKey.from_private_bytes(key.private_key)
-            pem = private.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            self._jwk = OKPKey.import_key(pem, {"kid": key.key_id})
+            self._jwk = self._opened(key)
         return self._jwk
 
-    async def published(self) -> list[SigningKey]:
+    def _opened(self, key: SigningKey) -> OKPKey:
+        seed = self.keeper.sealer.open(key.secret, keeper.place(key.key_id))
+        pem = Ed25519PrivateKey.from_private_bytes(seed).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        return OKPKey.import_key(pem, {"kid": key.key_id})
+
+    async def published(self) -> Iterable[SigningKey]:
         """The keys that others verify with, newest first."""
-        return rules.published(await self.keys(), self.clock())
+        now, schedule = self.keeper.clock(), self.keeper.schedule
+        return rules.published(await self.keys(), now, schedule)
 
     async def public_keys(self) -> list[PublicKey]:
         """The same, as this service's own verifier takes them."""
         return [PublicKey(key.key_id, key.public_key) for key in await self.published()]
-
-    async def turn(self) -> None:
-        """Publishes the next key where it is due, forgets those whose tokens are gone."""
-        now = self.clock()
-        keys = await self.store.keys()
-        if rules.new_key_is_due(keys, now):
-            await self.store.add(_make(now), rules.SIGNS_FOR)
-        if keys:
-            await self.store.forget(rules.published(keys, now)[-1])
-
-
-def _make(now: datetime) -> SigningKey:
-    private = Ed25519PrivateKey.generate()
-    return SigningKey(
-        key_id=str(uuid7()),
-        private_key=private.private_bytes_raw(),
-        public_key=private.public_key().public_bytes_raw(),
-        published_at=now,
-    )

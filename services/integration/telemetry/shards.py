@@ -1,8 +1,9 @@
 """The long streams to training: a few of them carry the frames of all sessions.
 
 Owns the shards; a session's is a stable hash of its name. Decides what travels in one
-message (what has gathered while the last one was written), and when a stream is opened
-anew: when it breaks, and now and then, so that new workers of training get their share.
+message (what has gathered while the last one was written; where sessions are many, for a
+moment longer), and when a stream is opened anew: when it breaks, and now and then, so that
+new workers of training get their share.
 Frames that a broken stream left without an answer go out again; training knows repeats.
 Never acknowledges anything: it carries training's answers.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 import structlog
 
+from mesh.runtime import writing
 from mesh.runtime.channel import MeshChannel
 from palestra.training.v1 import telemetry_pb2
 from palestra.training.v1 import tracker_service_pb2 as pb
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 MOST_FRAMES: Final = 512
 MOST_BYTES: Final = 3 << 20
 """A message is closed once it holds so much; with the last session's it stays under 8 MiB."""
+MANY: Final = 64
+"""Sessions on a stream, from which on their frames are let gather between two messages."""
+GATHER_S: Final = 0.04
+"""A message and the commit that it becomes cost most of what a batch does; a device that
+sends every few seconds does not notice the wait."""
 FIRST_WAIT_S: Final = 0.05
 LONGEST_WAIT_S: Final = 2.0
 HANDOVER_S: Final = 5.0
@@ -161,7 +168,9 @@ class Shard:
                 self._wake.clear()
                 await self._wake.wait()
             else:
-                await stream.write(request)
+                await writing.write(stream, request.SerializeToString())
+                if len(self._feeds) >= MANY and len(request.frames) < MOST_FRAMES:
+                    await asyncio.sleep(GATHER_S)
         await stream.done_writing()
 
     def _next_message(self) -> pb.IngestTelemetryRequest | None:

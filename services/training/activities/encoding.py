@@ -5,18 +5,21 @@ Owns the translation between the rules' shapes and the contract's; decides nothi
 
 from __future__ import annotations
 
-from datetime import datetime
+import uuid
+from datetime import UTC, datetime, timedelta
 from typing import overload
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
+from mesh.runtime import rendering
 from palestra.training.v1 import activity_pb2, events_pb2, telemetry_pb2
 from services.training.activities.rules.laps import DeviceLap
 from services.training.activities.rules.summary import DeviceClaims, Summary
 from services.training.activities.rules.totals import local_date
 from services.training.activities.rules.track import Span
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LIVE = activity_pb2.ACTIVITY_STATE_LIVE
 FINISHED = activity_pb2.ACTIVITY_STATE_FINISHED
 
@@ -66,8 +69,21 @@ def finish(
         activity.end_time.CopyFrom(activity.start_time)
     if clock_offset_ms is not None:
         activity.clock_offset_ms = clock_offset_ms
-    activity.summary.CopyFrom(_summary(summary, units))
+    activity.summary.CopyFrom(encode_summary(summary, units))
     activity.device_summary.CopyFrom(device)
+
+
+def json_of(activity: activity_pb2.Activity) -> bytes | None:
+    """What of an activity is kept as JSON; nothing while it is live, for its count moves."""
+    return rendering.json_of(activity) if activity.state == FINISHED else None
+
+
+def place_of(message: bytes) -> tuple[datetime, uuid.UUID]:
+    """Where a serialised activity stands among its owner's: when it started, and its id."""
+    activity = activity_pb2.Activity.FromString(message)
+    at = activity.start_time
+    started_at = _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1000)
+    return started_at, uuid.UUID(activity.name.rsplit("/", 1)[1])
 
 
 def changed(activity: activity_pb2.Activity, version: int, now: datetime) -> None:
@@ -76,7 +92,8 @@ def changed(activity: activity_pb2.Activity, version: int, now: datetime) -> Non
     activity.update_time.FromDatetime(now)
 
 
-def _summary(summary: Summary, units: dict[str, str]) -> activity_pb2.ActivitySummary:
+def encode_summary(summary: Summary, units: dict[str, str]) -> activity_pb2.ActivitySummary:
+    """The figures of an activity."""
     encoded = activity_pb2.ActivitySummary(
         elapsed_s=_neat(summary.elapsed_s),
         moving_s=_neat(summary.moving_s),

@@ -6,20 +6,25 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
+from mesh.runtime import rendering
 from mesh.runtime.clock import Clock
 from palestra.training.v1 import activity_pb2, events_pb2
 from services.training import events
 from services.training.activities import encoding
 from services.training.activities.rules import changes
+from services.training.activities.rules.audiences import Audience
 from services.training.activities.rules.changes import ActivityVersion, DeleteAction, Editable
 from services.training.activities.rules.errors import ActivityNotFound, EtagMismatch
-from services.training.activities.rules.filtering import parse_filter, parse_order
+from services.training.activities.rules.filtering import ActivityFilter, parse_filter, parse_order
 from services.training.activities.rules.sports import Sport
 from services.training.activities.store import (
     ActivityStore,
+    Forms,
     Listed,
+    Place,
     StoredActivity,
     Window,
 )
@@ -33,11 +38,21 @@ _EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC)
 
 
-class Page(NamedTuple):
-    """Some activities, serialised, and where the next ones begin."""
+class Shown(NamedTuple):
+    """What of a list's rows is shown."""
 
-    messages: Sequence[bytes]
-    after: tuple[datetime, uuid.UUID] | None
+    messages: Sequence[bytes | None]
+    jsons: Sequence[bytes | None]
+    """None where it is live, or older than the form; nothing where nobody asked for JSON."""
+    any_live: bool
+    """Whether samples are still coming of one; of messages only."""
+
+
+class Page(NamedTuple):
+    """Some activities, serialised or as JSON, and where the next ones begin."""
+
+    activities: Sequence[bytes]
+    after: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +75,29 @@ class ActivityFlow:
         (message,) = await self._with_counts(activity.user_id, [stored.message])
         return message
 
+    async def rendered(self, activity: SessionKey) -> tuple[bytes, str]:
+        """An activity as JSON, and its etag.
+
+        Raises:
+            ActivityNotFound
+        """
+        found = await self.store.rendered(activity)
+        if found is not None:
+            return found[0], str(found[1])
+        message = activity_pb2.Activity.FromString(await self.activity(activity))
+        return rendering.json_of(message), message.etag
+
     async def page(
         self,
         user_id: uuid.UUID,
         filter_text: str,
         order_by: str,
         size: int,
-        after: tuple[datetime, uuid.UUID] | None,
+        after: Place | None,
+        *,
+        rendered: bool = False,
     ) -> Page:
-        """A page of a person's activities.
+        """A page of a person's activities; as JSON where `rendered`.
 
         Raises:
             FilterInvalid, FieldInvalid
@@ -77,32 +106,61 @@ class ActivityFlow:
         descending = parse_order(order_by)
         if wanted.matches_nothing:
             return Page([], None)
-        found: list[Listed] = []
+        window = window_of(wanted, descending=descending, limit=size + 1, after=after)
+        rows = await self.store.listed(user_id, window, rendered=rendered)
+        if wanted.except_ms:
+            shown, last = await self._filled(user_id, wanted, window, rows, rendered=rendered)
+        else:
+            any_live = not rendered and rows.any_live(size)
+            shown = Shown(rows.messages[:size], rows.jsons[:size], any_live)
+            last = await _place(rows, size - 1) if len(rows) > size else None
+        answer = self._as_json if rendered else self._as_messages
+        return Page(await answer(user_id, shown), last)
+
+    async def _filled(
+        self,
+        user_id: uuid.UUID,
+        wanted: ActivityFilter,
+        window: Window,
+        rows: Listed,
+        *,
+        rendered: bool,
+    ) -> tuple[Shown, Place | None]:
+        """A page where a filter with "!=" may leave some out: it is filled up."""
+        size = window.limit - 1
+        found: list[tuple[Listed, int]] = []
         while True:
-            window = Window(
-                sports=[sport.value for sport in wanted.sports],
-                started_from=_time(wanted.from_ms),
-                started_before=_time(wanted.to_ms + 1),
-                descending=descending,
-                limit=size + 1,
-                after=after,
-            )
-            rows = await self.store.listed(user_id, window)
-            # Most filters leave no instant out; then no time is looked at.
-            found += (
-                [row for row in rows if _ms(row.started_at) not in wanted.except_ms]
-                if wanted.except_ms
-                else rows
-            )
-            # A filter with "!=" may have left some out: then the page is filled up.
+            found += [
+                (rows, index)
+                for index in range(len(rows))
+                if _ms((await _place(rows, index))[0]) not in wanted.except_ms
+            ]
             if len(found) > size or len(rows) <= size:
                 break
-            after = rows[-1].started_at, rows[-1].activity_id
-        more = len(found) > size
+            window = window._replace(after=await _place(rows, len(rows) - 1))
+            rows = await self.store.listed(user_id, window, rendered=rendered)
         shown = found[:size]
-        messages = await self._with_counts(user_id, [row.message for row in shown])
-        last = (shown[-1].started_at, shown[-1].activity_id) if more else None
-        return Page(messages, last)
+        last = None
+        if len(found) > size:
+            rows, index = shown[-1]
+            last = await _place(rows, index)
+        messages = [each.messages[index] for each, index in shown]
+        jsons = [each.jsons[index] for each, index in shown] if rendered else []
+        return Shown(messages, jsons, any(each.any_live(size + 1) for each, _ in shown)), last
+
+    async def _as_messages(self, user_id: uuid.UUID, shown: Shown) -> Sequence[bytes]:
+        messages = _whole(shown.messages)
+        return await self._with_counts(user_id, messages) if shown.any_live else messages
+
+    async def _as_json(self, user_id: uuid.UUID, shown: Shown) -> Sequence[bytes]:
+        """The rows' JSON; made here of those that are live, or older than the form."""
+        found = list(shown.jsons)
+        without = [index for index, json in enumerate(found) if json is None]
+        if without:
+            bare = _whole([shown.messages[index] for index in without])
+            for index, message in zip(without, await self._with_counts(user_id, bare), strict=True):
+                found[index] = rendering.json_of(activity_pb2.Activity.FromString(message))
+        return _whole(found)
 
     async def _with_counts(self, user_id: uuid.UUID, messages: Sequence[bytes]) -> Sequence[bytes]:
         """The messages, those of live activities with their samples of by now."""
@@ -136,7 +194,7 @@ class ActivityFlow:
             if not update.changed:
                 return await self.activity(activity)
             message = _changed(existing, update.editable, self.clock())
-            if await self._save(activity, existing, message, corrects=update.corrects_totals):
+            if await self._save(activity, existing, message, corrects=update.corrects):
                 return await self.activity(activity)
         raise EtagMismatch("the activity keeps changing", field="etag")
 
@@ -148,19 +206,39 @@ class ActivityFlow:
         *,
         corrects: bool,
     ) -> bool:
-        encoded = message.SerializeToString()
+        forms = Forms(
+            message.sport, message.audience, message.SerializeToString(), encoding.json_of(message)
+        )
         if not corrects:
-            return await self.store.change(activity, stored.version, message.sport, encoded)
+            return await self.store.change(activity, stored.version, forms)
         before = events_pb2.ActivityTotals.FromString(stored.totals or b"")
         after = encoding.totals_of(message)
         return await self.store.correct(
             activity,
             stored.version,
-            message.sport,
-            encoded,
+            forms,
             after.SerializeToString(),
-            events.activity_corrected(before, after),
+            events.activity_corrected(before, after, message.audience),
         )
+
+    async def decide_audience(self, activity: SessionKey, audience: Audience) -> None:
+        """Says for whom a finished activity is that could not say it; else does nothing.
+
+        Raises:
+            EtagMismatch: it keeps changing.
+        """
+        for _ in range(TRIES):
+            stored = await self.store.activity(activity)
+            if stored is None or stored.deleted or stored.totals is None:
+                return
+            message = activity_pb2.Activity.FromString(stored.message)
+            if message.audience:
+                return
+            message.audience = audience.value  # type: ignore[assignment]
+            encoding.changed(message, stored.version + 1, self.clock())
+            if await self._save(activity, stored, message, corrects=True):
+                return
+        raise EtagMismatch("the activity keeps changing", field="etag")
 
     async def delete(self, activity: SessionKey, etag: str) -> None:
         """Deletes an activity with its samples; again, does nothing.
@@ -183,6 +261,20 @@ class ActivityFlow:
         raise EtagMismatch("the activity keeps changing", field="etag")
 
 
+def window_of(
+    wanted: ActivityFilter, *, descending: bool, limit: int, after: Place | None
+) -> Window:
+    """The part of a person's activities that a filter is about, but for what it leaves out."""
+    return Window(
+        sports=None if wanted.has_all_sports else [each.value for each in wanted.sports],
+        started_from=_time(wanted.from_ms),
+        started_before=_time(wanted.to_ms + 1),
+        descending=descending,
+        limit=limit,
+        after=after,
+    )
+
+
 def _existing(stored: StoredActivity | None) -> StoredActivity:
     if stored is None or stored.deleted:
         raise ActivityNotFound("there is no such activity")
@@ -195,7 +287,9 @@ def _version(stored: StoredActivity | None) -> ActivityVersion | None:
     message = activity_pb2.Activity.FromString(stored.message)
     return ActivityVersion(
         etag=message.etag,
-        editable=Editable(message.title, message.notes, Sport(message.sport)),
+        editable=Editable(
+            message.title, message.notes, Sport(message.sport), Audience(message.audience)
+        ),
         finished=stored.totals is not None,
         deleted=stored.deleted,
     )
@@ -206,8 +300,19 @@ def _changed(stored: StoredActivity, editable: Editable, now: datetime) -> activ
     message.title = editable.title
     message.notes = editable.notes
     message.sport = editable.sport.value  # type: ignore[assignment]
+    message.audience = editable.audience.value  # type: ignore[assignment]
     encoding.changed(message, stored.version + 1, now)
     return message
+
+
+async def _place(rows: Listed, index: int) -> Place:
+    message = rows.messages[index]
+    return await rows.place(index) if message is None else encoding.place_of(message)
+
+
+def _whole(forms: Sequence[bytes | None]) -> list[bytes]:
+    """The forms, none of which is missing."""
+    return [each for each in forms if each is not None]
 
 
 def _if_live(message: bytes) -> activity_pb2.Activity | None:
@@ -222,6 +327,7 @@ def _if_live(message: bytes) -> activity_pb2.Activity | None:
 _LIVE_FIELD: Final = activity_pb2.Activity(state=encoding.LIVE).SerializeToString()
 
 
+@lru_cache(maxsize=1024)
 def _time(ms: int) -> datetime:
     """A bound of starts; beyond what a timestamp can say, its end."""
     try:

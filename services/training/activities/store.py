@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import product
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    case,
     delete,
     func,
     literal,
@@ -24,9 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from mesh.runtime import outbox
-from mesh.runtime.sql import Database, Statement, Undo
+from mesh.runtime.sql import Database, Listing, Statement, Undo
 from services.training.keys import SessionKey
-from services.training.tables import ACTIVITIES, CHUNKS, SESSIONS, STREAMS
+from services.training.tables import ACTIVITIES, CHUNKS, SESSIONS, SHOWN_ACTIVITIES, STREAMS
+
+Place = tuple[datetime, uuid.UUID]
+"""Where an activity stands among its owner's: when it started, and its id."""
+
+
+_TRUE = b"\1"
+"""As PostgreSQL sends it."""
 
 
 class StoredActivity(NamedTuple):
@@ -40,29 +49,65 @@ class StoredActivity(NamedTuple):
     deleted: bool
 
 
-class Listed(NamedTuple):
-    """A row of a list."""
+class Listed:
+    """Rows of a list: their forms, and their places only where somebody asks."""
 
-    started_at: datetime
-    activity_id: uuid.UUID
+    def __init__(self, rows: Listing, *, rendered: bool) -> None:
+        self._rows = rows
+        self.messages = rows.raw(1)
+        """None where the row's JSON is there and was asked for."""
+        self.jsons = rows.raw(2) if rendered else []
+
+    def any_live(self, first: int) -> bool:
+        """Whether samples are still coming of one of the first rows."""
+        return _TRUE in self._rows.raw(0)[:first]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    async def place(self, index: int) -> Place:
+        """Where a row stands in the order; of rows with JSON only, the others say it themselves."""
+        *_, started_at, activity_id = await self._rows.row(index)
+        return started_at, activity_id
+
+
+class Forms(NamedTuple):
+    """An activity in the forms in which it is stored."""
+
+    sport: int
+    audience: int
     message: bytes
+    json: bytes | None
 
 
 class Window(NamedTuple):
     """Which part of a person's activities a list is about."""
 
-    sports: Sequence[int]
+    sports: Sequence[int] | None
+    """None for all of them."""
     started_from: datetime
     started_before: datetime
     descending: bool
     limit: int
-    after: tuple[datetime, uuid.UUID] | None
+    after: Place | None
     """The last row of the page before."""
+
+    @property
+    def edge(self) -> Place:
+        """A place before the first row."""
+        if self.descending:
+            return self.started_before, uuid.UUID(int=(1 << 128) - 1)
+        return self.started_from, uuid.UUID(int=0)
 
 
 _ours = and_(
     ACTIVITIES.c.user_id == bindparam("of_user"),
     ACTIVITIES.c.activity_id == bindparam("of_activity"),
+)
+_RENDERED = Statement(
+    select(ACTIVITIES.c.json, ACTIVITIES.c.version).where(
+        _ours, ACTIVITIES.c.deleted_at.is_(None), ACTIVITIES.c.json.is_not(None)
+    )
 )
 _ACTIVITY = Statement(
     select(
@@ -75,20 +120,31 @@ _ACTIVITY = Statement(
 )
 
 
-def _list(*, descending: bool) -> Statement:
-    place = tuple_(ACTIVITIES.c.started_at, ACTIVITIES.c.activity_id)
+def _list(*, descending: bool, rendered: bool, all_sports: bool) -> Statement:
+    # Each row once: as the one form, or as the other.
+    order = (ACTIVITIES.c.started_at, ACTIVITIES.c.activity_id)
+    # A message says where it stands: what is not sent costs nothing, fifty times.
+    forms = (
+        (case((ACTIVITIES.c.json.is_(None), ACTIVITIES.c.message)), ACTIVITIES.c.json, *order)
+        if rendered
+        else (ACTIVITIES.c.message,)
+    )
+    place = tuple_(*order)
     after = tuple_(
         bindparam("after_at", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid)
     )
-    order = (ACTIVITIES.c.started_at, ACTIVITIES.c.activity_id)
+    sports = bindparam("sports", type_=ARRAY(SmallInteger))
     return Statement(
-        select(ACTIVITIES.c.started_at, ACTIVITIES.c.activity_id, ACTIVITIES.c.message)
+        select(
+            ACTIVITIES.c.totals.is_(None),
+            *forms,
+        )
         .where(
             ACTIVITIES.c.user_id == bindparam("of_user"),
             ACTIVITIES.c.deleted_at.is_(None),
             ACTIVITIES.c.started_at >= bindparam("started_from"),
             ACTIVITIES.c.started_at < bindparam("started_before"),
-            ACTIVITIES.c.sport == func.any(bindparam("sports", type_=ARRAY(SmallInteger))),
+            *(() if all_sports else (ACTIVITIES.c.sport == func.any(sports),)),
             place < after if descending else place > after,
         )
         .order_by(*(column.desc() if descending else column.asc() for column in order))
@@ -96,8 +152,10 @@ def _list(*, descending: bool) -> Statement:
     )
 
 
-_NEWEST_FIRST = _list(descending=True)
-_OLDEST_FIRST = _list(descending=False)
+_LISTS = {
+    which: _list(descending=which[0], rendered=which[1], all_sports=which[2])
+    for which in product((True, False), repeat=3)
+}
 _changed = (
     update(ACTIVITIES)
     .where(
@@ -107,7 +165,9 @@ _changed = (
     )
     .values(
         sport=bindparam("new_sport"),
+        audience=bindparam("new_audience"),
         message=bindparam("new_message"),
+        json=bindparam("new_json"),
         version=ACTIVITIES.c.version + 1,
     )
 )
@@ -154,6 +214,12 @@ _DROP_CHUNKS = Statement(
         CHUNKS.c.session_id == bindparam("of_activity"),
     )
 )
+_DROP_SHOWN = Statement(
+    delete(SHOWN_ACTIVITIES).where(
+        SHOWN_ACTIVITIES.c.user_id == bindparam("of_user"),
+        SHOWN_ACTIVITIES.c.activity_id == bindparam("of_activity"),
+    )
+)
 _LIVE_COUNTS = Statement(
     select(SESSIONS.c.session_id, SESSIONS.c.sample_count).where(
         SESSIONS.c.user_id == bindparam("of_user"),
@@ -177,46 +243,42 @@ class ActivityStore:
         row = await self._database.row(_ACTIVITY, _key(activity))
         return StoredActivity(*row) if row else None
 
-    async def listed(self, user_id: uuid.UUID, window: Window) -> list[Listed]:
-        """A person's activities in order, those deleted left out."""
-        after_at, after_id = window.after or _edge(window)
-        values = {
+    async def rendered(self, activity: SessionKey) -> tuple[bytes, int] | None:
+        """The JSON of a finished activity, and its version; None where there is none."""
+        row = await self._database.row(_RENDERED, _key(activity))
+        return (bytes(row[0]), int(row[1])) if row else None
+
+    async def listed(self, user_id: uuid.UUID, window: Window, *, rendered: bool = False) -> Listed:
+        """A person's activities in order, those deleted left out; as JSON where `rendered`."""
+        after_at, after_id = window.after or window.edge
+        values: dict[str, Any] = {
             "of_user": user_id,
-            "sports": list(window.sports),
             "started_from": window.started_from,
             "started_before": window.started_before,
             "after_at": after_at,
             "after_id": after_id,
             "most": window.limit,
         }
-        statement = _NEWEST_FIRST if window.descending else _OLDEST_FIRST
-        return [Listed(*row) for row in await self._database.rows(statement, values)]
+        if window.sports is not None:
+            values["sports"] = list(window.sports)
+        statement = _LISTS[window.descending, rendered, window.sports is None]
+        return Listed(await self._database.listing(statement, values), rendered=rendered)
 
-    async def change(self, activity: SessionKey, version: int, sport: int, message: bytes) -> bool:
+    async def change(self, activity: SessionKey, version: int, new: Forms) -> bool:
         """Saves what nobody else counts; false where the version is gone."""
-        values = _key(activity) | {
-            "seen_version": version,
-            "new_sport": sport,
-            "new_message": message,
-        }
+        values = _key(activity) | _forms(version, new)
         return await self._database.run(_CHANGE, values) == 1
 
     async def correct(
         self,
         activity: SessionKey,
         version: int,
-        sport: int,
-        message: bytes,
+        new: Forms,
         totals: bytes,
         event: outbox.Message,
     ) -> bool:
         """Saves what others count too, and tells of it; false where the version is gone."""
-        values = _key(activity) | {
-            "seen_version": version,
-            "new_sport": sport,
-            "new_message": message,
-            "new_totals": totals,
-        }
+        values = _key(activity) | _forms(version, new) | {"new_totals": totals}
         return await self._database.run(_CORRECT, {**values, **outbox.values(event)}) == 1
 
     async def delete(
@@ -240,6 +302,7 @@ class ActivityStore:
                 raise Undo
             await session.run(_DROP_STREAMS, key)
             await session.run(_DROP_CHUNKS, key)
+            await session.run(_DROP_SHOWN, key)
             gone = True
         return gone  # noqa: RET504 - Undo leaves the block with it still false
 
@@ -251,8 +314,11 @@ class ActivityStore:
         return dict(await self._database.rows(_LIVE_COUNTS, values))
 
 
-def _edge(window: Window) -> tuple[datetime, uuid.UUID]:
-    """A place before the first row."""
-    if window.descending:
-        return window.started_before, uuid.UUID(int=(1 << 128) - 1)
-    return window.started_from, uuid.UUID(int=0)
+def _forms(version: int, new: Forms) -> dict[str, Any]:
+    return {
+        "seen_version": version,
+        "new_sport": new.sport,
+        "new_audience": new.audience,
+        "new_message": new.message,
+        "new_json": new.json,
+    }

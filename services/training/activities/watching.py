@@ -7,8 +7,8 @@ import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from mesh.runtime.errors import Unavailable
 from palestra.training.v1 import activity_service_pb2 as pb
@@ -19,7 +19,14 @@ from services.training.live import LiveBus, deleted_event, finished_event, resum
 
 HEARTBEAT_S: Final = 10.0
 LOOK_AGAIN_S: Final = 5.0
-"""How often the store is asked whether it ended: an event may have been missed."""
+"""How often the store is asked whether it ended: an event may have been missed. One watcher
+asks for all of this process who watch the same."""
+MOST_LOOKS: Final = 20_000
+
+
+class _Look(NamedTuple):
+    at: float
+    end: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,8 @@ class WatchFlow:
     store: ActivityStore
     live: LiveBus
     stopping: asyncio.Event
+    _looks: dict[SessionKey, _Look] = field(default_factory=dict)
+    """The last one at each activity, the oldest first."""
 
     async def watch(self, activity: SessionKey) -> AsyncGenerator[bytes, None]:
         """WatchActivityResponse messages, serialised; the last one says how it ended.
@@ -57,7 +66,7 @@ class WatchFlow:
         self, activity: SessionKey, updates: AsyncIterator[bytes | None]
     ) -> AsyncGenerator[bytes, None]:
         # The first word, and a look, when it is subscribed: from then on nothing is missed.
-        spoke_at = looked_at = -math.inf
+        spoke_at, looked = -math.inf, False
         async for update in updates:
             now = time.monotonic()
             if self.stopping.is_set():
@@ -68,12 +77,28 @@ class WatchFlow:
             elif now - spoke_at > HEARTBEAT_S:
                 spoke_at = now
                 yield _heartbeat()
-            if now - looked_at > LOOK_AGAIN_S:
-                looked_at = now
-                end = await self._end(activity, first=False)
-                if end is not None:
-                    yield end
-                    return
+            end = await self._look(activity, now, fresh=not looked)
+            looked = True
+            if end is not None:
+                yield end
+                return
+
+    async def _look(self, activity: SessionKey, now: float, *, fresh: bool) -> bytes | None:
+        """How it ended, as far as this process has seen lately, or, `fresh`, as it is now."""
+        known = self._looks.get(activity)
+        if not fresh and known is not None and now - known.at <= LOOK_AGAIN_S:
+            return known.end
+        # Noted before: who comes while it looks must not look as well.
+        self._note(activity, _Look(now, known.end if known else None))
+        end = await self._end(activity, first=False)
+        self._note(activity, _Look(now, end))
+        return end
+
+    def _note(self, activity: SessionKey, look: _Look) -> None:
+        self._looks.pop(activity, None)
+        self._looks[activity] = look
+        if len(self._looks) > MOST_LOOKS:
+            del self._looks[next(iter(self._looks))]
 
     async def _end(self, activity: SessionKey, *, first: bool) -> bytes | None:
         """How the activity ended; None while it is live."""

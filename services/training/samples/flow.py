@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,7 +17,6 @@ from services.training.samples.rules.channels import ChannelSpec, Encoding
 from services.training.samples.rules.errors import ActivityNotFound
 from services.training.samples.rules.streams import (
     DEFAULT_RESOLUTION,
-    Floats,
     Streams,
     decimals_of,
     downsample,
@@ -37,6 +36,11 @@ class Samples:
     units: Mapping[str, str]
     decimals: Mapping[str, int]
 
+    def drawn(self, streams: Streams, resolution: int | None) -> Samples:
+        """What of these is answered: without empty rows, at most so many points."""
+        limit = DEFAULT_RESOLUTION if resolution is None else resolution
+        return replace(self, streams=downsample(_measured(streams), limit))
+
 
 @dataclass(frozen=True, slots=True)
 class SampleFlow:
@@ -50,6 +54,15 @@ class SampleFlow:
         """The samples of the channels `wanted`, all where none is named; unknown ones are left out.
 
         Rows in which none of the channels has a value are left out too.
+
+        Raises:
+            ActivityNotFound
+        """
+        found = await self.recorded(activity, wanted)
+        return found.drawn(found.streams, resolution)
+
+    async def recorded(self, activity: SessionKey, wanted: Collection[str]) -> Samples:
+        """The same, with every row.
 
         Raises:
             ActivityNotFound
@@ -71,11 +84,9 @@ class SampleFlow:
             specs[index].name: columns.measured(specs[index], joined.channels[place])
             for place, index in enumerate(chosen)
         }
-        measured = _measured(Streams(joined.time_ms - start_ms, values))
-        limit = DEFAULT_RESOLUTION if resolution is None else resolution
         return Samples(
             start_ms,
-            downsample(measured, limit),
+            Streams(joined.time_ms - start_ms, values),
             {specs[index].name: specs[index].unit for index in chosen},
             _decimals(specs),
         )
@@ -108,12 +119,9 @@ class SampleFlow:
 def _measured(streams: Streams) -> Streams:
     """Without the rows that other channels have made, such as beats between seconds."""
     if not streams.channels:
-        return Streams(streams.time_ms[:0], {})
+        return streams.kept(np.zeros(len(streams.time_ms), dtype=np.bool_))
     empty = np.logical_and.reduce([np.isnan(values) for values in streams.channels.values()])
-    if not empty.any():
-        return streams
-    kept: Mapping[str, Floats] = {name: values[~empty] for name, values in streams.channels.items()}
-    return Streams(streams.time_ms[~empty], kept)
+    return streams.kept(~empty) if empty.any() else streams
 
 
 def _decimals(specs: Sequence[ChannelSpec]) -> dict[str, int]:

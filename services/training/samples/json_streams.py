@@ -16,7 +16,7 @@ from services.training.samples.rules.streams import Floats, Streams
 
 
 def streams_json(streams: Streams, decimals: Mapping[str, int]) -> bytes:
-    """`{"timeMs": […], "channels": {"HEART_RATE": […]}}` in UTF-8.
+    """`{"timeMs": […], "channels": {"HEART_RATE": […]}}` in UTF-8; `cuts` where there may be any.
 
     `decimals` per channel; a channel that it does not name is printed exactly. 8 by 3,600
     points take about 0.5 ms.
@@ -24,7 +24,12 @@ def streams_json(streams: Streams, decimals: Mapping[str, int]) -> bytes:
     channels = {
         name: _printable(values, decimals.get(name)) for name, values in streams.channels.items()
     }
-    document = {"timeMs": np.ascontiguousarray(streams.time_ms), "channels": channels}
+    document: dict[str, Any] = {
+        "timeMs": np.ascontiguousarray(streams.time_ms),
+        "channels": channels,
+    }
+    if streams.cuts is not None:
+        document["cuts"] = streams.cuts
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

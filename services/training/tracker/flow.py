@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 
 from mesh.runtime.clock import Clock as ReadClock
 from mesh.runtime.errors import Unavailable
-from palestra.training.v1 import telemetry_pb2
+from palestra.training.v1 import activity_pb2, telemetry_pb2
 from services.training.activities import encoding
+from services.training.activities.rules.audiences import Audience
 from services.training.keys import SessionKey
 from services.training.live import LiveBus, finished_event
 from services.training.samples.encoding import stored_channels
@@ -24,6 +25,7 @@ from services.training.samples.rules import batches, channels, chunks
 from services.training.samples.rules.batches import RawBatch
 from services.training.samples.rules.channels import ChannelSpec
 from services.training.samples.rules.errors import BatchMalformed, SessionRefusal
+from services.training.sharing.defaults import Defaults
 from services.training.tracker import finishing, live_update
 from services.training.tracker.frames import (
     Acknowledged,
@@ -46,6 +48,9 @@ from services.training.tracker.rules.sessions import (
 from services.training.tracker.store import Append, NewActivity, StoredSession, TrackerStore
 
 TRIES: Final = 5
+ENDS_AT_ONCE: Final = 4
+"""Sessions that end at the same time in this worker. A race's watches all stop at once: what
+is asked meanwhile finds connections of the database free, and no queue of ends before it."""
 
 
 class Run(NamedTuple):
@@ -85,6 +90,8 @@ class TrackerFlow:
     store: TrackerStore
     live: LiveBus
     clock: ReadClock
+    defaults: Defaults
+    _ending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENDS_AT_ONCE))
     _pool: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="summary")
     )
@@ -225,6 +232,10 @@ class TrackerFlow:
 
     async def close(self, session: SessionKey, epoch: int, closing: Closing) -> list[Outcome]:
         """Makes the activity whole; repeated, answers the same."""
+        async with self._ending:
+            return await self._close(session, epoch, closing)
+
+    async def _close(self, session: SessionKey, epoch: int, closing: Closing) -> list[Outcome]:
         for _ in range(TRIES):
             stored = await self.store.session(session)
             try:
@@ -249,18 +260,16 @@ class TrackerFlow:
         closing: Closing,
         ended_at: datetime,
     ) -> bool:
-        found = await self.store.activity(session)
-        if found is None:
+        recorded = await self.store.recorded(session)
+        if recorded is None:
             raise BatchMalformed("the session has no activity")
-        message, version = found
-        chunk = await self.store.chunks(session)
+        chosen = activity_pb2.Activity.FromString(recorded.message).audience
+        audience = Audience(chosen) if chosen else await self.defaults.audience(session.user_id)
         # A long session takes tens of milliseconds; live ones must not wait for it.
         done, event = await asyncio.get_running_loop().run_in_executor(
             self._pool,
             finishing.finish,
-            finishing.Ended(
-                session, epoch, stored, message, version, chunk, closing.summary, ended_at
-            ),
+            finishing.Ended(session, epoch, stored, recorded, closing.summary, ended_at, audience),
         )
         return await self.store.finish(done, event)
 

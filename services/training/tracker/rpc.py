@@ -69,7 +69,7 @@ def _frame(frame: pb.SessionFrame) -> Frame | Result:
     return Frame(session, frame.epoch, _content(frame), frame.ByteSize())
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=65_536)
 def _key(name: str) -> SessionKey:
     return SessionKey(*names.parse(name, "users", "sessions", field="session"))
 

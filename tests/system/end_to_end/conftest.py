@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.athletes import Athlete, Club, club
+from tests.support.shops import real_shop
 from tests.support.whole_stack import WholeStack, whole_stack
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[WholeStack]:
     """The running stack; no test may leave it other than it was."""
-    with whole_stack({"training": 3}) as running:
+    with real_shop() as shop, whole_stack({"training": 3}, shop=shop) as running:
         yield running
 
 

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh import catalog, policy
 from scripts import access_table
 from tests.support import mesh_calls, workloads
 from tests.support.access_cases import NAMELESS, STRANGER, Case, Kind, cases
 from tests.support.made_tokens import Signer
+from tests.support.signing_keys import identitys_own
 from tests.support.whole_stack import WholeStack
 
 BY_METHOD: dict[str, list[Case]] = defaultdict(list)
@@ -44,13 +44,8 @@ Ways = dict[tuple[str | None, str], grpc.aio.Channel]
 @pytest.fixture(scope="module")
 def signers(stack: WholeStack) -> tuple[Signer, Signer]:
     """Identity's own key, and another one under the same id."""
-    with stack.database() as database:
-        found = database.execute(
-            "SELECT key_id, private_key FROM identity.signing_keys ORDER BY published_at LIMIT 1"
-        ).fetchone()
-    assert found is not None
-    key_id, private_key = found
-    return Signer(key_id, Ed25519PrivateKey.from_private_bytes(private_key)), Signer(key_id)
+    own = identitys_own(stack)
+    return own, Signer(own.key_id)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -72,8 +67,12 @@ async def ways(stack: WholeStack) -> AsyncIterator[Ways]:
 
 
 def _channel(case: Case, ways: Ways) -> grpc.aio.Channel:
-    """People come through the edge; workloads, the edge posing as one included, by themselves."""
-    if case.caller == catalog.EDGE and case.column != "wrong_service":
+    """People come through the edge; workloads, the edge posing as one included, by themselves.
+
+    So do the edge's own processes, which call what nobody outside may.
+    """
+    outside = case.method.policy.access != policy.SERVICE and case.column != "wrong_service"
+    if case.caller == catalog.EDGE and outside:
         return ways[catalog.EDGE, "edge"]
     return ways[case.caller, case.method.service]
 
@@ -113,8 +112,11 @@ async def _call(case: Case, channel: grpc.aio.Channel, metadata: mesh_calls.Head
             pass
     elif method.descriptor.server_streaming:
         down = channel.unary_stream(method.path, None, None)
-        async for _ in down(packed, metadata=metadata, timeout=limit_s):
-            pass
+        answers = down(packed, metadata=metadata, timeout=limit_s)
+        # Some never end; whoever hears the first one was let in.
+        async for _ in answers:
+            answers.cancel()
+            return
     else:
         await channel.unary_unary(method.path, None, None)(
             packed, metadata=metadata, timeout=limit_s
@@ -141,6 +143,20 @@ def test_every_meaningful_cell_of_the_committed_table_is_called() -> None:
         meaningful = {column for column, cell in cells.items() if cell != access_table.NONE}
         assert {case.column for case in BY_METHOD[path]} == meaningful
     assert sorted(COMMITTED) == sorted(BY_METHOD)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_only_services_may_call_is_not_there_outside(
+    ways: Ways, signers: tuple[Signer, Signer]
+) -> None:
+    told = {}
+    for path, some in BY_METHOD.items():
+        case = some[0]
+        if case.method.policy.access == policy.SERVICE:
+            token = signers[0].token(case.token.user, case.token.scopes, case.token.roles)
+            told[path] = await _answer(case, ways[catalog.EDGE, "edge"], token)
+    assert len(told) > len(catalog.SERVICES)
+    assert told == dict.fromkeys(told, "UNIMPLEMENTED/METHOD_UNKNOWN")
 
 
 @pytest.mark.parametrize("service", [each.name for each in catalog.SERVICES])

@@ -191,8 +191,18 @@ def test_a_device_is_registered_once_however_often_it_is_asked(athlete: Athlete)
     assert athlete.get("users/me/devices")["devices"] == []
 
 
-def test_a_profile_is_ones_own(athlete: Athlete, athletes: Club) -> None:
-    assert athlete.get("users/me")["profile"]["displayName"] == "Vera"
+def test_a_profile_is_changed_by_its_owner_and_shows_others_the_card(
+    athlete: Athlete, athletes: Club
+) -> None:
+    mine = athlete.get("users/me")["profile"]
+    assert mine["displayName"] == "Vera"
     other = athletes.register("Boris")
-    answer = other.rest.get(f"/v1/{athlete.user}")
+    seen = other.get(athlete.user)["profile"]
+    assert {name for name, value in seen.items() if value and value == mine.get(name)} == {
+        "name",
+        "displayName",
+        "sex",
+    }
+    assert seen["sex"] == "SEX_UNSPECIFIED"
+    answer = other.rest.patch(f"/v1/{athlete.user}", json={"displayName": "Boris too"})
     assert refusal(answer) == (403, "PERMISSION_DENIED", "NOT_OWNER")

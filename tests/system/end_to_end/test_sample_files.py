@@ -25,13 +25,13 @@ SEMICIRCLES = 180 / 2**31
 TOLERANCE = {"LATITUDE": SEMICIRCLES / 2, "LONGITUDE": SEMICIRCLES / 2}
 
 
-def replay(athlete: Athlete, file: Path, state: Path) -> list[dict[str, Any]]:
-    """`palestra watch replay FILE --speed 0`; the reports of its sessions."""
+def replay(athlete: Athlete, file: Path, state: Path, *how: str) -> list[dict[str, Any]]:
+    """`palestra watch replay FILE --speed 0 …`; the reports of its sessions."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mesh.local", "watch", "replay", str(file), "--speed", "0"),
             *("--target", athlete.stack.target, "--token", athlete.token),
-            *("--state", str(state), "--json"),
+            *("--state", str(state), "--json", *how),
         ],
         cwd=ROOT,
         capture_output=True,
@@ -63,9 +63,20 @@ def stored(athlete: Athlete, activities: list[str], channel: str) -> tuple[list[
     [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in WITH_SAMPLES],
 )
 def test_stored_streams_equal_the_file(athlete: Athlete, tmp_path: Path, name: str) -> None:
-    path = sample(name)
+    _assert_equal(athlete, sample(name), replay(athlete, sample(name), tmp_path))
+
+
+@pytest.mark.parametrize("how", [("--ws",), ("--ws", "--json-frames")])
+def test_over_websocket_the_same_is_stored(
+    athlete: Athlete, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    path = sample(QUICK[0])
+    _assert_equal(athlete, path, replay(athlete, path, tmp_path, *how))
+
+
+def _assert_equal(athlete: Athlete, path: Path, reports: list[dict[str, Any]]) -> None:
+    """What the server has of a file's sessions is what the official decoder reads in it."""
     records, beats = decoded(path)
-    reports = replay(athlete, path, tmp_path)
     assert all(each["whole"] and each["lost"] == 0 for each in reports)
     activities = [each["activity"] for each in reports]
     compared = 0

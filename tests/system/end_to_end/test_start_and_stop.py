@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -64,9 +65,9 @@ def living(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.timeout(150)
-def test_ctrl_c_of_the_demo_drains_and_a_second_start_is_quick(state: Path) -> None:
-    port = f"--port={free_port()}"
+@contextmanager
+def playing(state: Path, port: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A demo that has played and stays, and what it said."""
     demo = subprocess.Popen(
         [sys.executable, "-m", "mesh.local", "demo", f"--state={state}", port],
         cwd=ROOT,
@@ -77,17 +78,32 @@ def test_ctrl_c_of_the_demo_drains_and_a_second_start_is_quick(state: Path) -> N
     )
     assert demo.stdout is not None
     try:
-        said = until_said(demo.stdout, "Ctrl-C drains and stops")
-        processes = everything_of(state)
-        assert len(processes) >= 8
-        # As a terminal does it: the whole foreground group gets the signal.
-        os.killpg(demo.pid, signal.SIGINT)
-        assert demo.wait(20) == 0, demo.stdout.read()
+        yield demo, until_said(demo.stdout, "Ctrl-C drains and stops")
     finally:
         demo.stdout.close()
         if demo.poll() is None:
             os.killpg(demo.pid, signal.SIGKILL)
             demo.wait()
+
+
+@pytest.mark.timeout(150)
+def test_the_demo_ends_when_somebody_else_stops_its_stack(state: Path) -> None:
+    with playing(state, f"--port={free_port()}") as (demo, _):
+        assert palestra("down", state).returncode == 0
+        assert demo.wait(10) == 0
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_ctrl_c_of_the_demo_drains_and_a_second_start_is_quick(state: Path) -> None:
+    port = f"--port={free_port()}"
+    with playing(state, port) as (demo, said):
+        processes = everything_of(state)
+        assert len(processes) >= 8
+        # As a terminal does it: the whole foreground group gets the signal.
+        os.killpg(demo.pid, signal.SIGINT)
+        assert demo.wait(20) == 0
     assert "lost: 0" in said
     assert "TOKEN=" in said
     assert living(processes) == []

@@ -49,14 +49,18 @@ async def test_bytes_that_are_not_durable_are_bounded_for_one_and_for_all(
         for watch in watches:
             await watch.open()
         line.training.gate.clear()
-        for watch in watches:
-            for seq in range(1, 21):
-                await watch.say(batch=batch(seq, samples=1000))
+        # On the side: who is not read on is held up in the middle of it.
+        pouring = [asyncio.create_task(_pour(watch)) for watch in watches]
         await asyncio.sleep(0.3)
         # Each may end its round, and one that holds nothing takes one.
         assert line.shards.held_bytes <= (6 + 3) * size
         line.training.gate.set()
-        await asyncio.gather(*(watch.acknowledged(20) for watch in watches))
+        await asyncio.gather(*pouring, *(watch.acknowledged(20) for watch in watches))
+
+
+async def _pour(watch: Watch) -> None:
+    for seq in range(1, 21):
+        await watch.say(batch=batch(seq, samples=1000))
 
 
 async def test_acknowledgements_gather_while_batches_are_under_way(

@@ -21,6 +21,7 @@ import pytest
 
 from mesh.local import procfs, settled
 from mesh.local.errors import StackError
+from mesh.local.giving_way import BEHIND
 from mesh.local.places import ROOT, Places
 from tests.support.local_stack import MODULE, LocalStack, free_port, local_stack, until
 
@@ -142,17 +143,107 @@ def test_a_draining_worker_gets_no_traffic_until_it_serves_again(running: LocalS
     assert running.process("training-0")["pid"] == pid
 
 
-def test_a_rolling_restart_always_leaves_a_worker_with_traffic(running: LocalStack) -> None:
-    before = {name: running.process(name)["pid"] for name in ("training-0", "training-1")}
-    counts: set[int] = set()
+def during_restart(running: LocalStack, name: str, service: str) -> tuple[int, set[str]]:
+    """The fewest workers with traffic while something restarts, and who was there at all."""
+    fewest, seen = len(running.endpoints()[service]), set[str]()
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(running.palestra, "restart", "training")
+        done = pool.submit(running.palestra, "restart", name)
         while not done.done():
-            counts.add(len(running.endpoints()["training"]))
+            fewest = min(fewest, len(running.endpoints()[service]))
+            rows = running.stack()["processes"]
+            seen |= {row["name"] for row in rows if row["service"] == service}
             time.sleep(0.005)
-    assert done.result().stdout == "restarted training-0, training-1\n"
-    assert counts == {1, 2}
+    assert done.result().stdout.startswith(f"restarted {service}-0")
+    return fewest, seen
+
+
+def test_a_rolling_restart_never_leaves_fewer_workers_with_traffic(running: LocalStack) -> None:
+    before = {name: running.process(name)["pid"] for name in ("training-0", "training-1")}
+    fewest, seen = during_restart(running, "training", "training")
+    assert (fewest, seen) == (2, {*before, "training-2"})
     assert all(running.process(name)["pid"] != pid for name, pid in before.items())
+    assert running.endpoints()["training"] == sockets(running, "training", 2)
+
+
+def test_the_only_worker_is_restarted_beside_a_second(running: LocalStack) -> None:
+    fewest, seen = during_restart(running, "identity-0", "identity")
+    assert (fewest, seen) == (1, {"identity-0", "identity-1"})
+
+
+def test_workers_are_added_and_taken_away(running: LocalStack) -> None:
+    done = running.palestra("scale", "training=3")
+    assert done.stdout == "training: training-0, training-1, training-2\n", done.stderr
+    assert running.endpoints()["training"] == sockets(running, "training", 3)
+    done = running.palestra("scale", "training=1")
+    assert done.stdout == "training: training-0\n"
+    assert running.endpoints()["training"] == sockets(running, "training", 1)
+    names = [each["name"] for each in running.stack()["processes"]]
+    assert [name for name in names if name.startswith("training")] == ["training-0"]
+    assert running.palestra("status").returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no autogroups here")
+def test_a_worker_that_starts_gives_way_until_it_serves(running: LocalStack) -> None:
+    def nice_of(name: str) -> int | None:
+        found = {each["name"]: each["pid"] for each in running.stack()["processes"]}
+        try:
+            return int(Path(f"/proc/{found[name]}/autogroup").read_text().split()[-1])
+        except (KeyError, OSError):
+            return None
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(running.palestra, "scale", "training=3")
+        seen = set()
+        while not done.done():
+            seen.add(nice_of("training-2"))
+    assert done.result().returncode == 0, done.result().stderr
+    assert BEHIND in seen
+    assert {nice_of(f"training-{number}") for number in range(3)} == {0}
+
+
+def test_two_changes_at_the_same_instant_follow_each_other(running: LocalStack) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        asked = (("scale", "training=3"), ("restart", "training"))
+        done = list(pool.map(lambda each: running.palestra(*each), asked))
+    assert [each.returncode for each in done] == [0, 0]
+    assert len(running.endpoints()["training"]) == 3
+
+
+def test_a_subset_is_known_apart_and_ends_at_zero(running: LocalStack) -> None:
+    done = running.palestra("scale", "training:canary=1", "--env", "COLOUR=red")
+    assert done.stdout == "training:canary: training-canary-0\n", done.stderr
+    path = str(running.state / "run" / "training-canary-0.sock")
+    assert running.endpoints()["training:canary"] == [path]
+    assert running.palestra("restart", "training:canary").returncode == 0
+    other = running.palestra("scale", "training:canary=2", "--env", "COLOUR=blue")
+    assert "runs other code or settings; scale it to 0 first" in other.stderr
+    assert running.palestra("scale", "training:canary=0").stdout == "training:canary: none\n"
+    assert "training:canary" not in running.endpoints()
+
+
+def test_a_worker_that_does_not_start_is_not_kept(running: LocalStack) -> None:
+    before = [each["name"] for each in running.stack()["processes"]]
+    done = running.palestra("scale", "training:bad=1", "--env", "BROKEN=1")
+    assert done.returncode == 1
+    assert "training-bad-0 does not start: ended with status 7" in done.stderr
+    assert [each["name"] for each in running.stack()["processes"]] == before
+    assert "training:bad" not in running.endpoints()
+
+
+def test_what_cannot_be_scaled_so_is_refused_in_a_sentence(running: LocalStack) -> None:
+    for asked, words in (
+        (["chess=2"], "no service 'chess'"),
+        (["training=0"], "give 1 to 16"),
+        (["training=17"], "give 1 to 16"),
+        (["training=16"], "connections for 8 workers more"),
+        (["training:Canary!=1"], "names no subset"),
+        (["web:canary=1"], "is a part of the edge"),
+        (["training=2", "--env", "A=b"], "only a subset may differ"),
+        (["training:c=1", "--checkout", "/nowhere"], "is no checkout of Palestra"),
+    ):
+        done = running.palestra("scale", *asked)
+        assert done.returncode == 1
+        assert words in done.stderr
 
 
 def test_restart_refuses_a_service_that_is_not_there(running: LocalStack) -> None:

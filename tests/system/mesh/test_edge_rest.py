@@ -46,6 +46,7 @@ def test_a_post_is_transcoded_with_its_body_in_lower_camel(rest: httpx.Client) -
         "accessToken": "",
         "refreshToken": "",
         "expiresIn": 60,
+        "deviceToken": "",
     }
 
 
@@ -65,8 +66,6 @@ def test_health_needs_no_service(rest: httpx.Client) -> None:
     [
         ("GET", "/nothing"),
         ("GET", "/v1/users"),
-        ("DELETE", "/v1/users/me"),
-        ("GET", "/v1/auth:register"),
         # Internal, and not REST at all.
         ("POST", "/palestra.identity.v1.KeyService/GetKeySet"),
         ("POST", "/palestra.training.v1.TrackerService/IngestTelemetry"),
@@ -79,6 +78,37 @@ def test_what_the_contract_does_not_name_is_unknown(
     assert reason(user.request(verb, path)) == (404, 12, "METHOD_UNKNOWN")
 
 
+@pytest.mark.parametrize(
+    ("verb", "path", "allowed"),
+    [
+        ("DELETE", "/v1/users/me", "GET, PATCH"),
+        ("GET", "/v1/auth:register", "POST"),
+        ("TRACE", "/v1/auth:register", "POST"),
+        ("PUT", "/v1/users/me/activities/a-1", "DELETE, GET, PATCH"),
+        ("POST", "/v1/users/me/activities/a-1:watch", "GET"),
+    ],
+)
+def test_a_verb_that_a_path_does_not_have_is_refused_with_those_that_it_has(
+    user: httpx.Client, verb: str, path: str, allowed: str
+) -> None:
+    answer = user.request(verb, path)
+    assert reason(answer) == (405, 12, "METHOD_UNKNOWN")
+    assert answer.headers["allow"] == allowed
+    # A page of whatever origin may read that, and why.
+    assert answer.headers.get_list("access-control-allow-origin") == ["*"]
+    assert "allow" in answer.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("x~y", "1"), ("u3np.~#amc", "x"), ("x-bin", "!!!"), ("grpc-encoding", "nope")],
+)
+def test_a_header_that_grpc_cannot_carry_harms_nothing(
+    user: httpx.Client, name: str, value: str
+) -> None:
+    assert user.get("/v1/users/somebody", headers={name: value}).status_code == 200
+
+
 def test_an_unknown_query_parameter_is_refused_by_name(user: httpx.Client) -> None:
     answer = user.get("/v1/users/me?shoe_size=44")
     assert reason(answer) == (400, 3, "INVALID_FIELD")
@@ -88,6 +118,13 @@ def test_an_unknown_query_parameter_is_refused_by_name(user: httpx.Client) -> No
 def test_a_body_that_is_not_json_is_refused_in_json(rest: httpx.Client) -> None:
     answer = rest.post("/v1/auth:register", content=b'{"email":')
     assert reason(answer) == (400, 3, "INVALID_FIELD")
+
+
+@pytest.mark.parametrize("kind", ["application/grpcx", "application/grpc; a=b", "text/plain"])
+def test_whoever_speaks_no_grpc_is_refused_in_json(rest: httpx.Client, kind: str) -> None:
+    answer = rest.get("/v1/users/me", headers={"content-type": kind})
+    assert answer.headers["content-type"] == "application/json"
+    assert reason(answer) == (401, 16, "TOKEN_MISSING")
 
 
 def test_an_escaped_slash_cannot_reach_another_path(user: httpx.Client) -> None:
@@ -162,3 +199,24 @@ def test_browsers_may_ask_first_and_read_refusals(rest: httpx.Client) -> None:
     assert "PATCH" in preflight.headers["access-control-allow-methods"]
     for path in ("/v1/users/me", "/nothing"):
         assert rest.get(path, headers=origin).headers["access-control-allow-origin"]
+
+
+def test_without_the_edges_own_process_only_strict_requests_are_refused(
+    user: httpx.Client,
+) -> None:
+    body, strict = {"bio": "runs"}, {"x-palestra-strict": "1"}
+    assert user.patch("/v1/users/me", json=body).status_code == 200
+    refused = user.patch("/v1/users/me", json=body, headers=strict)
+    assert reason(refused) == (503, 14, "UNAVAILABLE")
+    # Nothing to be strict about.
+    assert user.get("/v1/users/me", headers=strict).status_code == 200
+
+
+def test_no_name_but_the_one_for_clients_passes_for_ours(user: httpx.Client) -> None:
+    names = ("", "s", "stric", "strict", "stricter", "strict-", "xstrict", "mesh-proof", "nowhere")
+    sent = {f"x-palestra-{name}": "0" for name in (*names, "client-address")}
+    arrived = seen(user.get("/v1/users/me", headers=sent))
+    passed = {name for name, value in arrived.items() if name.startswith("x-palestra-")}
+    assert passed == {"x-palestra-strict", "x-palestra-mesh-proof", "x-palestra-client-address"}
+    assert arrived["x-palestra-mesh-proof"] != "0"
+    assert arrived["x-palestra-client-address"] == "127.0.0.1"

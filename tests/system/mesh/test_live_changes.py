@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mesh.control.wire import FILTERS
 from palestra.identity.v1 import profile_service_pb2, profile_service_pb2_grpc
 from tests.support.mesh_stack import MeshStack, until, write_json
 from tests.system.mesh.test_edge_rest import reason, seen
@@ -88,7 +86,8 @@ def test_a_limit_changes(mesh: MeshStack, user: httpx.Client) -> None:
             answers = [user.get("/v1/users/me") for _ in range(5)]
             assert [each.status_code for each in answers] == [200, 200, 200, 429, 429]
             assert reason(answers[-1]) == (429, 8, "OVERLOADED")
-            assert answers[-1].headers["retry-after"] == "1"
+            # A call every twenty seconds: one of them is soon to be had again.
+            assert 0 < int(answers[-1].headers["retry-after"]) <= 20
             # gRPC calls of the method are counted with them.
             with grpc.insecure_channel(mesh.target) as channel:
                 stub = profile_service_pb2_grpc.ProfileServiceStub(channel)
@@ -213,16 +212,16 @@ def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "shown"),
     [
-        ("endpoints.json", {"nobody": []}),
-        ("endpoints.json", {"identity": ["relative.sock"]}),
-        ("overrides.json", {"methods": {"/no.Such/Method": {}}}),
-        ("overrides.json", {"methods": {GET_PROFILE: {"timeout_ms": 0}}}),
+        ("endpoints.json", {"nobody": []}, "endpoints.json"),
+        ("endpoints.json", {"identity": ["relative.sock"]}, "endpoints.json"),
+        ("overrides.json", {"methods": {"/no.Such/Method": {}}}, "overrides.json"),
+        ("overrides.json", {"methods": {GET_PROFILE: {"timeout_ms": 0}}}, "slice identity"),
     ],
 )
 def test_an_input_that_cannot_be_followed_changes_nothing_and_shows(
-    mesh: MeshStack, user: httpx.Client, name: str, content: object
+    mesh: MeshStack, user: httpx.Client, name: str, content: object, shown: str
 ) -> None:
     def refused() -> list[str]:
         return [each["type_url"] for each in mesh.control_json()["rejected"]]
@@ -230,7 +229,7 @@ def test_an_input_that_cannot_be_followed_changes_nothing_and_shows(
     path = mesh.state / "mesh" / name
     before = mesh.control_json()["versions"]
     write_json(path, content)
-    until(lambda: refused() == [name], "the refusal to show")
+    until(lambda: refused() == [shown], "the refusal to show")
     assert mesh.control_json()["versions"] == before
     assert user.get("/v1/users/me").status_code == 200
     if name == "endpoints.json":
@@ -238,42 +237,3 @@ def test_an_input_that_cannot_be_followed_changes_nothing_and_shows(
     else:
         mesh.write_overrides({})
     until(lambda: not refused(), "the refusal to be over")
-
-
-def test_what_envoy_refuses_is_not_served_and_shows_until_mended(
-    mesh: MeshStack, user: httpx.Client
-) -> None:
-    """A mapping that only Envoy itself can judge: a response_body, which it cannot serve."""
-    good = mesh.contract.read_bytes()
-    with uncut(mesh):
-        fresh = mesh.contract.with_suffix(".new")
-        fresh.write_bytes(with_response_body(good))
-        fresh.replace(mesh.contract)
-        rejected = until(lambda: mesh.control_json()["rejected"], "Envoy's refusal")
-        assert [(each["proxy"], each["type_url"]) for each in rejected] == [("edge", FILTERS)]
-        assert "response_body" in rejected[0]["error"] or "transcod" in rejected[0]["error"].lower()
-        assert user.get("/v1/users/me").status_code == 200
-    # An edge that starts now gets the last that was taken, not what was refused.
-    mesh.kill("edge")
-    mesh.start_edge()
-    until(lambda: answers(mesh), "a fresh edge to serve")
-    assert mesh.control_json()["rejected"]
-    with uncut(mesh):
-        fresh.write_bytes(good)
-        fresh.replace(mesh.contract)
-        until(lambda: not mesh.control_json()["rejected"], "the refusal to be over")
-    assert json.loads(user.get("/healthz").text) == {"status": "SERVING"}
-
-
-def with_response_body(descriptor_set: bytes) -> bytes:
-    """The contract with a mapping that names a field of the answer as the whole of it."""
-    from google.api import annotations_pb2
-    from google.protobuf import descriptor_pb2
-
-    files = descriptor_pb2.FileDescriptorSet.FromString(descriptor_set)
-    for file in files.file:
-        for service in file.service:
-            for method in service.method:
-                if method.name == "GetProfile":
-                    method.options.Extensions[annotations_pb2.http].response_body = "profile"
-    return files.SerializeToString()

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
+import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import bindparam, insert, select
 
-from mesh.runtime import migrate, relay
+from mesh.runtime import migrate, partitions, rendering
 from mesh.runtime.audit import LONGEST_RESOURCE, Auditor
 from mesh.runtime.calls import Call
 from mesh.runtime.errors import MeshError
 from mesh.runtime.leases import Leases
+from mesh.runtime.partitions import OUTBOX
 from mesh.runtime.sql import Conflict, Statement
 from mesh.runtime.tables import AUDIT, INBOX
+from palestra.training.v1 import activity_pb2
 from tests.support.stores import Stores
 from tests.support.told_counters import Bus, running, until
 
 _MIGRATE = """
 import sys
+import uuid
 from pathlib import Path
 from mesh.runtime.migrate import migrate
 print(migrate(sys.argv[1], Path("services/identity/migrations")))
@@ -43,13 +49,21 @@ def test_eight_processes_migrate_at_once_and_none_does_what_another_did(stores: 
     ended = [(process, *process.communicate(timeout=60)) for process in processes]
     assert [process.returncode for process, _, _ in ended] == [0] * 8, [each[2] for each in ended]
     with psycopg.connect(url) as connection:
-        for table in ("outbox", "inbox", "dead_letters", "audit_records", "accounts", "sessions"):
+        for table in (
+            "outbox",
+            "inbox",
+            "repeats",
+            "dead_letters",
+            "audit_records",
+            "accounts",
+            "sessions",
+        ):
             found = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
             assert found != (None,), table
     assert migrate.migrate(url, None) is False
 
 
-async def partitions(connection: relay.Connection) -> list[str]:
+async def made_partitions(connection: partitions.Connection) -> list[str]:
     rows = await connection.execute(
         "SELECT inhrelid::regclass::text FROM pg_inherits "
         "WHERE inhparent = 'outbox'::regclass ORDER BY 1"
@@ -63,25 +77,25 @@ async def test_partitions_are_made_ahead_and_dropped_when_all_was_published(bus:
     async with await psycopg.AsyncConnection.connect(
         bus.stores.database_url("identity"), autocommit=True
     ) as connection:
-        made = await partitions(connection)
-        assert len(made) == relay.AHEAD_H + 2
-        await relay.make_partitions(connection, now)
-        assert await partitions(connection) == made
-        await relay.make_partitions(connection, old)
+        made = await made_partitions(connection)
+        assert len(made) == OUTBOX.ahead + 2
+        await partitions.make(connection, OUTBOX, now)
+        assert await made_partitions(connection) == made
+        await partitions.make(connection, OUTBOX, old)
         await connection.execute(
             "INSERT INTO outbox (occurred_at, id, type, key, key_version, actor, cause, "
             "traceparent, payload) VALUES (%s, uuidv7(), 't', 'k', 1, '', '', '', '')",
             (old,),
         )
-        await relay.drop_partitions(connection, now)
+        await partitions.drop(connection, OUTBOX, now)
         # The one whose event still waits stays, whatever its age.
         waiting = f"outbox_{old:%Y%m%d%H}"
-        assert await partitions(connection) == [waiting, *made]
+        assert await made_partitions(connection) == [waiting, *made]
         await connection.execute("UPDATE outbox SET published_at = now()")
-        await relay.drop_partitions(connection, now)
-        assert await partitions(connection) == made
-        await relay.drop_partitions(connection, now + timedelta(hours=24))
-        assert await partitions(connection) == made[1:]
+        await partitions.drop(connection, OUTBOX, now)
+        assert await made_partitions(connection) == made
+        await partitions.drop(connection, OUTBOX, now + timedelta(hours=24))
+        assert await made_partitions(connection) == made[1:]
 
 
 async def test_two_processes_make_partitions_at_the_same_instant(bus: Bus) -> None:
@@ -90,7 +104,7 @@ async def test_two_processes_make_partitions_at_the_same_instant(bus: Bus) -> No
 
     async def make() -> None:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            await relay.make_partitions(connection, later)
+            await partitions.make(connection, OUTBOX, later)
 
     await asyncio.gather(*(make() for _ in range(8)))
 
@@ -204,3 +218,43 @@ async def test_a_transaction_of_redis_survives_its_kill(bus: Bus) -> None:
     await pipeline.execute()
     bus.stores.restart("redis")
     assert [await bus.redis.get(f"identity:{name}") for name in "ab"] == [b"1", b"2"]
+
+
+def test_activities_from_before_there_were_audiences_stay_their_owners_alone(
+    stores: Stores, tmp_path: Path
+) -> None:
+    url, folder = stores.database_url("training"), Path("services/training/migrations")
+    (tmp_path / "versions").mkdir()
+    for name in ("0001_activities.py", "0002_rendered_activities.py"):
+        shutil.copy(folder / "versions" / name, tmp_path / "versions" / name)
+    migrate.migrate(url, tmp_path)
+    old = activity_pb2.Activity(
+        name="users/x/activities/y", state=activity_pb2.ACTIVITY_STATE_FINISHED, etag="7"
+    )
+    json = rendering.json_of(old).replace(b',"audience":"ACTIVITY_AUDIENCE_UNSPECIFIED"', b"")
+    rows = [
+        (uuid.uuid4(), 2, old.SerializeToString(), json),
+        (uuid.uuid4(), 2, old.SerializeToString(), None),
+        (uuid.uuid4(), 1, old.SerializeToString(), None),
+    ]
+    with psycopg.connect(url, autocommit=True) as connection:
+        for row in rows:
+            connection.execute(
+                "INSERT INTO activities (user_id, activity_id, state, sport, started_at, version,"
+                " event_version, message, json)"
+                " VALUES (gen_random_uuid(), %s, %s, 1, now(), 1, 1, %s, %s)",
+                row,
+            )
+        migrate.migrate(url, folder)
+        found = {
+            each[0]: each[1:]
+            for each in connection.execute(
+                "SELECT activity_id, audience, message, json FROM activities"
+            )
+        }
+    old.audience = activity_pb2.ACTIVITY_AUDIENCE_NOBODY
+    whole = (4, old.SerializeToString(), rendering.json_of(old))
+    assert found[rows[0][0]] == whole
+    assert found[rows[1][0]] == (*whole[:2], None)
+    # One that is live is told for whom it is when it ends.
+    assert found[rows[2][0]] == (0, rows[2][2], None)

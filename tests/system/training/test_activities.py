@@ -153,7 +153,7 @@ async def test_others_see_nothing_and_what_never_was_is_not_found(
     stranger = athlete(signer)
     request = pb.GetActivityRequest(name=session.activity)
     call = activities(one).GetActivity
-    assert await refusal(call(request, metadata=stranger.metadata)) == "NOT_OWNER"
+    assert await refusal(call(request, metadata=stranger.metadata)) == "ACTIVITY_NOT_FOUND"
     request.name = Recorded(runner.id).activity
     assert await refusal(call(request, metadata=runner.metadata)) == "ACTIVITY_NOT_FOUND"
     request.name = session.activity.replace(str(runner.id), "me")

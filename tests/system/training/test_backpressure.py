@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from contextlib import AsyncExitStack
 
 import psycopg
 import pytest
 
+from palestra.training.v1 import activity_service_pb2 as api
 from palestra.training.v1 import telemetry_pb2
 from palestra.training.v1 import tracker_service_pb2 as pb
 from palestra.training.v1.tracker_service_pb2_grpc import TrackerServiceStub
 from services.training.tracker import ingest
 from tests.support.recorded_sessions import START_MS, Recorded
 from tests.support.tracker_line import batch, line, opening
-from tests.support.training_athlete import Athlete
+from tests.support.training_athlete import Athlete, activities
 from tests.support.training_worker import AS_INTEGRATION, Worker
 
 MB = 1 << 20
@@ -159,3 +161,30 @@ async def test_a_worker_that_drains_commits_what_it_has_read_and_ends_the_stream
         await tracker.send(*(batch(session, each, 2) for each in session.batches[10:]))
         await tracker.finished(session, 2)
     assert await runner.lost_or_doubled(other, session) == []
+
+
+async def test_sessions_that_end_all_at_once_leave_room_for_whoever_asks(
+    one: Worker, runner: Athlete
+) -> None:
+    """A race's watches stop together, and come through several workers of integration."""
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(line(one.channel)) for _ in range(3)]
+        ended = Recorded(runner.id)
+        await lines[0].opened(ended)
+        await lines[0].finished(ended)
+        ends: list[asyncio.Task[pb.SessionFinished]] = []
+        async with await psycopg.AsyncConnection.connect(one.database.url) as slow:
+            for tracker in lines:
+                for _ in range(ingest.SLOW_AT_ONCE):
+                    session = Recorded(runner.id)
+                    await tracker.opened(session)
+                    await slow.execute(
+                        "SELECT 1 FROM activities WHERE activity_id = %s FOR UPDATE", (session.id,)
+                    )
+                    ends.append(asyncio.create_task(tracker.finished(session)))
+            await asyncio.sleep(0.3)
+            request = api.GetActivityRequest(name=ended.activity)
+            await activities(one).GetActivity(request, metadata=runner.metadata, timeout=1)
+            assert not any(each.done() for each in ends)
+        for each in await asyncio.gather(*ends):
+            assert each.activity

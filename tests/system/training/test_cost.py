@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import struct
 import time
@@ -22,7 +23,7 @@ from tests.support.tracker_line import Line, batch, line
 from tests.support.training_athlete import athlete
 from tests.support.training_process import Process, process
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 NAMES = (
     "HEART_RATE",
@@ -131,3 +132,31 @@ async def test_a_frame_costs_as_little_in_a_small_message(
         await to.send(batch(session, session.go_on(1)))
         await to.acknowledged(session, 1)
         print(f"\nan empty message: {(training.cpu_us() - before) / 300:.0f} µs")
+
+
+@pytest.mark.parametrize("sessions", [1, 50])
+async def test_the_cost_of_an_end(
+    folder: Path, stores: Stores, signer: Signer, sessions: int
+) -> None:
+    """Of a session of 100 s with eight channels; of so many that end at the same instant."""
+    user = uuid.uuid4()
+    channels = [telemetry_pb2.ChannelDescription(name=name) for name in NAMES]
+    rounds = 200 // sessions
+    made = [[Recorded(user, channels=channels) for _ in range(sessions)] for _ in range(rounds + 1)]
+    profile = os.environ.get("PROFILE_TRAINING", "")
+    async with process(folder, stores, signer, profile) as training, line(training.channel) as to:
+        spent = wall = 0.0
+        for turn, some in enumerate(made):
+            for each in some:
+                await to.opened(each)
+            await _feed(to, some, 1)
+            before, begun = training.cpu_us(), time.monotonic()
+            await asyncio.gather(*(to.finished(each) for each in some))
+            if turn:
+                spent += training.cpu_us() - before
+                wall += time.monotonic() - begun
+        print(
+            f"\n{sessions} at once: {spent / rounds / sessions:.0f} µs an end, "
+            f"{rounds * sessions / wall:.0f}/s"
+        )
+        assert not [each for each in to.results if each.HasField("reject")]

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
+from sqlalchemy import bindparam, func, select
 
+from mesh.runtime.retention import Retention
+from mesh.runtime.sql import Statement
 from palestra.training.v1 import activity_pb2, sport_pb2, telemetry_pb2
 from palestra.training.v1 import activity_service_pb2 as api
 from palestra.training.v1 import tracker_service_pb2 as pb
 from services.training.samples.rules.batches import MAX_SAMPLES
+from services.training.tables import ACTIVITIES
 from tests.support.grpc_errors import reason_of
 from tests.support.recorded_sessions import CHANNELS, START_MS, Recorded
 from tests.support.tracker_line import batch, batches, clock, closing, line, opening
 from tests.support.training_athlete import Athlete, activities, events_of
 from tests.support.training_worker import Worker
+
+_LEFT = Statement(
+    select(func.count())
+    .select_from(ACTIVITIES)
+    .where(ACTIVITIES.c.activity_id == bindparam("activity"))
+)
 
 
 def recorded(runner: Athlete, count: int, seed: int = 1) -> Recorded:
@@ -390,3 +401,32 @@ async def test_deleted_while_batches_come_it_takes_no_more_and_nothing_of_it_sta
         select(func.count()).select_from(CHUNKS).where(CHUNKS.c.session_id == bindparam("session"))
     )
     assert await one.database.row(left, {"session": session.id}) == (0,)
+
+
+async def test_a_deleted_activity_is_dropped_in_time_and_a_late_device_brings_nothing_back(
+    one: Worker, runner: Athlete
+) -> None:
+    session = recorded(runner, 2)
+    async with line(one.channel) as tracker:
+        await tracker.opened(session)
+        await tracker.send(*batches(session))
+        await tracker.finished(session)
+    request = api.DeleteActivityRequest(name=session.activity)
+    await activities(one).DeleteActivity(request, metadata=runner.metadata)
+
+    async def dropped_after(time: timedelta) -> int:
+        await Retention(one.database, [ACTIVITIES], lambda: datetime.now(UTC) + time).turn()
+        row = await one.database.row(_LEFT, {"activity": session.id})
+        assert row is not None
+        return int(row[0])
+
+    assert await dropped_after(timedelta(days=29)) == 1, "it can still be told that it is gone"
+    assert await dropped_after(timedelta(days=31)) == 0
+    async with line(one.channel) as tracker:
+        await tracker.send(opening(session))
+        await tracker.finished(session)
+    get = activities(one).GetActivity(
+        api.GetActivityRequest(name=session.activity), metadata=runner.metadata
+    )
+    assert await get.code() is grpc.StatusCode.NOT_FOUND
+    assert await dropped_after(timedelta()) == 0

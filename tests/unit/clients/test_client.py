@@ -314,10 +314,19 @@ async def test_a_refresh_that_cannot_reach_the_server_keeps_the_sign_in() -> Non
     community = Community()
     async with signed_in(community) as palestra:
         community.valid = set()
-        community.failures = [DOWN]
+        community.failures = [DOWN] * 3
         with pytest.raises(Unavailable):
             await palestra.activity(ACTIVITY)
         assert (await palestra.activity(ACTIVITY)).name == ACTIVITY
+
+
+async def test_a_refresh_whose_answer_is_lost_is_asked_for_again_at_once() -> None:
+    community = Community()
+    async with signed_in(community) as palestra:
+        community.valid = set()
+        community.failures = [DOWN]
+        assert (await palestra.activity(ACTIVITY)).name == ACTIVITY
+    assert community.calls["RefreshToken"] == 2
 
 
 async def test_nobody_signed_in_is_told_by_the_server_without_a_refresh() -> None:

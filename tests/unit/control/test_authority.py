@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from mesh.control.authority import open_authority, utc_now
+from mesh.control.authority import Life, create_authority, open_authority, utc_now
 from mesh.control.proof import open_proof
 
 
@@ -33,10 +33,10 @@ def test_a_key_of_another_authority_is_noticed(tmp_path: Path) -> None:
     assert made.key.public_key() == made.certificate.public_key()
 
 
-def test_an_authority_about_to_end_is_replaced_in_time(tmp_path: Path) -> None:
+def test_an_authority_that_is_over_is_made_anew(tmp_path: Path) -> None:
     first = open_authority(tmp_path, utc_now())
-    soon = utc_now() + timedelta(days=3650 - 29)
-    assert open_authority(tmp_path, soon).ca_pem != first.ca_pem
+    later = utc_now() + timedelta(days=3651)
+    assert open_authority(tmp_path, later).ca_pem != first.ca_pem
 
 
 def test_a_certificate_names_the_workload_and_is_due_before_it_ends(tmp_path: Path) -> None:
@@ -48,9 +48,23 @@ def test_a_certificate_names_the_workload_and_is_due_before_it_ends(tmp_path: Pa
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     assert uris == ["spiffe://palestra.local/training"]
-    assert certificate.not_valid_after_utc - now <= timedelta(hours=24)
-    assert not identity.due(now + timedelta(hours=15))
-    assert identity.due(now + timedelta(hours=17))
+    assert certificate.not_valid_after_utc - now <= timedelta(hours=1)
+    assert not identity.due(now + timedelta(minutes=26))
+    assert identity.due(now + timedelta(minutes=34))
+
+
+def test_the_next_is_due_while_there_is_grace(tmp_path: Path) -> None:
+    now = utc_now()
+    life = Life(timedelta(seconds=100), grace=0.8)
+    identity = open_authority(tmp_path, now).issue("training", now, life)
+    assert not identity.due(now + timedelta(seconds=14))
+    assert identity.due(now + timedelta(seconds=26))
+
+
+def test_not_all_certificates_are_due_at_one_instant() -> None:
+    now = utc_now()
+    authority = create_authority(now)
+    assert len({authority.issue("training", now).renew_at for _ in range(5)}) > 1
 
 
 def test_the_proof_is_made_once(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from envoy_data_plane.google.rpc import Status
 from mesh.control import wire
 from mesh.control.record import Record
 from mesh.control.session import Session
-from mesh.control.snapshot import Resources, Snapshot, take
+from mesh.control.snapshot import Resources, Snapshot
+from tests.support.snapshots import take
 
 
 def snapshot(*clusters: str, filters: tuple[str, ...] = ()) -> Snapshot:
@@ -172,3 +173,12 @@ def test_ready_only_when_all_is_taken_by_all_and_the_keys_are_known(
     assert record.as_json()["ready"] is True
     record.connected("edge", -1)
     assert record.as_json()["ready"] is False
+
+
+def test_changed_clusters_are_followed_by_the_endpoints_that_they_wait_for(record: Record) -> None:
+    session = Session("edge", record)
+    for kind in (wire.CLUSTERS, wire.ENDPOINTS):
+        session.on_request(ask("", "", "a", kind=kind))
+    record.publish({"edge": snapshot("a", "b")})
+    pushed = [each.type_url for each in session.on_change()]
+    assert pushed == [wire.CLUSTERS, wire.ENDPOINTS]

@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from gateway.overrides import Limit, OverrideError, Overrides, parse
-from mesh import policy
+from mesh import catalog, policy
 
 GET_PROFILE = "/palestra.identity.v1.ProfileService/GetProfile"
 WATCH = "/palestra.training.v1.ActivityService/WatchActivity"
@@ -41,6 +42,13 @@ def test_an_override_changes_what_it_names_and_nothing_else(contract: policy.Con
     assert changed.limit(contract.methods[LOGIN]) == Overrides().limit(contract.methods[LOGIN])
 
 
+def test_a_capacity_changes_in_what_it_names(contract: policy.Contract) -> None:
+    changed = parse('{"capacity": {"training": {"requests": 7}}}', contract)
+    standing = catalog.service("training").capacity
+    assert changed.capacity("training") == replace(standing, requests=7)
+    assert changed.capacity("identity") == Overrides().capacity("identity")
+
+
 @pytest.mark.parametrize(
     ("document", "words"),
     [
@@ -54,6 +62,10 @@ def test_an_override_changes_what_it_names_and_nothing_else(contract: policy.Con
         (f'{{"methods": {{"{GET_PROFILE}": {{"timeout_ms": 600001}}}}}}', "timeout_ms"),
         (f'{{"methods": {{"{GET_PROFILE}": {{"limit": {{"requests": -1}}}}}}}}', "requests"),
         (f'{{"methods": {{"{WATCH}": {{"timeout_ms": 5}}}}}}', "is a stream"),
+        ('{"capacity": {"nobody": {}}}', "unknown entry 'nobody'"),
+        ('{"capacity": {"training": {"calls": 1}}}', "unknown entry 'calls'"),
+        ('{"capacity": {"training": {"requests": 0}}}', "training capacity: requests"),
+        ('{"capacity": {"training": 7}}', "training capacity is not an object"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_with_its_place(

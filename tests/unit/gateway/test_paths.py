@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from gateway.paths import pattern_of
+from gateway.paths import overlap, pattern_of
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,12 @@ from gateway.paths import pattern_of
             "/v1/users/*/activities/*:watch",
             "/v1/users/me/activities/a-1:watch",
             "/v1/users/me/activities/a-1",
+        ),
+        (
+            "/v1/{name=users/*/activities/*}",
+            "/v1/users/*/activities/*",
+            "/v1/users/me/activities/a-1",
+            "/v1/users/me/activities/a-1:watch",
         ),
         ("/v1/{path=**}", "/v1/**", "/v1/a/b", "/v2/a/b"),
         ("/v1/a.b/{x}", "/v1/a.b/*", "/v1/a.b/c", "/v1/aXb/c"),
@@ -49,3 +55,25 @@ def test_the_more_particular_comes_first() -> None:
         "/v1/*/*",
         "/v1/**",
     ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("/v1/users/*", "/v1/users/*", True),
+        ("/v1/users/*", "/v1/users/me", True),
+        ("/v1/users/*", "/v1/users/*/devices", False),
+        ("/v1/users/*", "/v1/groups/*", False),
+        ("/v1/users/*", "/v1/users/*:watch", False),
+        ("/v1/users/*:watch", "/v1/users/me:watch", True),
+        ("/v1/**", "/v1/users/me", True),
+        ("/v1/**", "/v2/users", False),
+        ("/v1/**/items", "/v1/users/*/items", True),
+        ("/v1/**/items", "/v1/items", False),
+        ("/v1/**/items", "/v1/**", True),
+        ("/v1/*/items", "/v1/**/devices", False),
+    ],
+)
+def test_two_patterns_overlap_where_one_path_fits_both(one: str, other: str, both: bool) -> None:
+    assert overlap(pattern_of(one), pattern_of(other)) is both
+    assert overlap(pattern_of(other), pattern_of(one)) is both

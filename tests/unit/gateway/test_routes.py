@@ -78,3 +78,14 @@ def test_a_mapping_that_cannot_be_served_is_refused_by_name(
 ) -> None:
     with pytest.raises(RouteError, match=words):
         derive(with_http(contract, method, rule), Overrides())
+
+
+def test_a_path_of_one_domain_may_not_fit_what_is_anothers(contract: policy.Contract) -> None:
+    """Their order would decide, and one more domain could take what another has."""
+    rule = policy.HttpRule("GET", "/v1/{name=*/me}", "")
+    method = "/palestra.training.v1.ActivityService/GetActivity"
+    with pytest.raises(RouteError, match=r"GetProfile.*two domains|two domains.*one path"):
+        derive(with_http(contract, method, rule), Overrides())
+    # Another verb is another request.
+    other = dataclasses.replace(rule, verb="PUT")
+    assert derive(with_http(contract, method, other), Overrides())

@@ -44,10 +44,10 @@ def test_a_process_is_told_from_another_with_its_number() -> None:
         assert found is not None
         assert found == procfs.identify(process.pid)
         assert found != procfs.Identity(found.pid, found.start_ticks - 1, found.boot)
-        # The kernel shows no command line for an instant within exec.
+        # The kernel shows neither command line nor pages for an instant within exec.
         until(lambda: procfs.command(process.pid), 5.0, "the command line")
         assert procfs.command(process.pid)[-1:] == ("60",)
-        assert (procfs.rss_bytes(process.pid) or 0) > 0
+        until(lambda: (procfs.rss_bytes(process.pid) or 0) > 0, 5.0, "resident pages")
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert procfs.identify(process.pid) is None  # a zombie is no process any more

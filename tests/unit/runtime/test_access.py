@@ -10,7 +10,7 @@ import pytest
 
 from mesh import policy
 from mesh.runtime import access
-from mesh.runtime.calls import Call, User
+from mesh.runtime.calls import OWN_APPS, Call, User
 from mesh.runtime.errors import MeshError
 from palestra.identity.v1 import profile_service_pb2 as pb
 from palestra.mesh.v1.policy_pb2 import OTHERS_DENY, OTHERS_ROLE, OTHERS_VISIBLE, Policy
@@ -26,7 +26,7 @@ USER = User(
     scopes=frozenset({"profile.read"}),
     roles=frozenset({"coach"}),
     plan="pro",
-    client="app",
+    client=OWN_APPS,
     auth_time_s=int(time.time()) - 100,
     expire_time_s=int(time.time()) + 900,
 )
@@ -65,8 +65,9 @@ def test_a_plan_is_asked_for_by_name() -> None:
 
 
 def test_a_sign_in_may_be_as_old_as_the_contract_says_and_no_older() -> None:
-    access.admit(method(fresh_auth_s=200), call())
-    assert refusal(method(fresh_auth_s=60), call()) == "SIGN_IN_TOO_OLD"
+    signed_in = replace(USER, auth_time_s=int(time.time()) - 100)
+    access.admit(method(fresh_auth_s=200), call(signed_in))
+    assert refusal(method(fresh_auth_s=60), call(signed_in)) == "SIGN_IN_TOO_OLD"
 
 
 def test_a_named_service_may_call_beside_the_edge_and_only_with_its_user() -> None:
@@ -134,3 +135,36 @@ def test_where_visibility_decides_flow_is_asked() -> None:
 
 def test_without_an_owner_there_is_nothing_to_check() -> None:
     assert access.owner_check(method()) is None
+
+
+PARTNER = replace(USER, client="0190b6f0-0000-7000-8000-000000000001")
+SERVICE = replace(USER, client=str(MINE), roles=frozenset({"service"}))
+
+
+def test_an_app_of_others_gets_what_a_scope_grants_and_nothing_without() -> None:
+    access.admit(method(scope="profile.read"), call(PARTNER))
+    assert refusal(method(scope="profile.write"), call(PARTNER)) == "SCOPE_MISSING"
+    assert refusal(method(), call(PARTNER)) == "SCOPE_MISSING"
+
+
+def test_a_service_account_goes_by_a_name_of_its_own() -> None:
+    assert SERVICE.name == f"serviceAccounts/{MINE}"
+    assert USER.name == f"users/{MINE}"
+    access.admit(method(access=policy.ROLE, roles=["service"], scope="profile.read"), call(SERVICE))
+
+
+@pytest.mark.parametrize("name", ["users/me", "users/me/devices", f"users/{MINE}"])
+def test_a_service_account_owns_nothing_not_even_what_has_its_number(name: str) -> None:
+    with pytest.raises(MeshError, match="NOT_OWNER"):
+        owner_check(SERVICE, name, others=OTHERS_DENY)
+
+
+def test_a_service_account_is_nobody_where_a_method_is_about_the_caller() -> None:
+    assert refusal(method(scope="profile.read"), call(SERVICE)) == "NOT_OWNER"
+
+
+def test_a_service_account_reaches_others_things_by_its_role_alone() -> None:
+    allowed = {"others": OTHERS_ROLE, "others_role": "service"}
+    assert owner_check(SERVICE, f"users/{ANOTHERS}", **allowed) == f"users/{ANOTHERS}"
+    with pytest.raises(MeshError, match="nothing of its own"):
+        owner_check(SERVICE, "users/me", **allowed)

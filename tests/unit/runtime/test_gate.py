@@ -16,9 +16,10 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from mesh import policy
+from mesh import catalog, policy
 from mesh.runtime import Call, calls, gate, logs, metrics
 from mesh.runtime.audit import Auditor
+from mesh.runtime.consistency import Reached
 from mesh.runtime.gate import Gate
 from mesh.runtime.proof import Proof
 from mesh.runtime.server import DeclarationError, Server, handlers_of
@@ -67,6 +68,21 @@ class Profiles:
         return await self.do(request, call)
 
     async def UpdateProfile(self, request: pb.UpdateProfileRequest, call: Call) -> Any:
+        return await self.do(request, call)
+
+    async def BatchGetCards(self, request: pb.BatchGetCardsRequest, call: Call) -> Any:
+        return await self.do(request, call)
+
+    async def GetAthleteFacts(self, request: pb.GetAthleteFactsRequest, call: Call) -> Any:
+        return await self.do(request, call)
+
+    async def CreateAvatarUpload(self, request: pb.CreateAvatarUploadRequest, call: Call) -> Any:
+        return await self.do(request, call)
+
+    async def SetAvatar(self, request: pb.SetAvatarRequest, call: Call) -> Any:
+        return await self.do(request, call)
+
+    async def DeleteAvatar(self, request: pb.DeleteAvatarRequest, call: Call) -> Any:
         return await self.do(request, call)
 
 
@@ -247,6 +263,32 @@ async def test_what_is_no_bearer_token_is_refused_as_such(
     expected = "TOKEN_INVALID" if authorization else "TOKEN_MISSING"
     outcome = await mesh_calls.outcome(worker.channel, GET, MINE, sent)
     assert outcome == f"UNAUTHENTICATED/{expected}"
+
+
+async def test_of_two_authorizations_none_is_taken(worker: Worker) -> None:
+    for second in (SIGNER.token(USER, ["profile.read"]), "x.y.z"):
+        refused = await worker.refusal(("authorization", f"Bearer {second}"))
+        assert refused.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert [info.reason for info in mesh_calls.infos(refused)] == ["TOKEN_INVALID"]
+
+
+async def test_what_a_consistency_token_asks_reaches_the_method_and_a_damaged_one_does_not(
+    worker: Worker,
+) -> None:
+    seen: list[Call] = []
+
+    async def look(request: Any, call: Call) -> Any:
+        seen.append(call)
+        return pb.GetProfileResponse()
+
+    worker.profiles.do = look
+    asked = Reached(USER, 7)
+    header = catalog.CONSISTENCY_HEADER
+    await mesh_calls.call(worker.channel, GET, MINE, (*worker.headers(), (header, asked.token)))
+    assert [each.consistency for each in seen] == [(asked,)]
+    refused = await worker.refusal((header, asked.token[:-1]))
+    assert mesh_calls.refusal(refused) == "INVALID_ARGUMENT/CONSISTENCY_TOKEN_INVALID"
+    assert len(seen) == 1
 
 
 async def test_a_stream_ends_after_its_token_and_says_so(

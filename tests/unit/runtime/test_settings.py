@@ -60,3 +60,10 @@ def test_yes_and_no(text: str, value: bool) -> None:
 def test_neither_yes_nor_no_is_refused() -> None:
     with pytest.raises(SettingsError, match="X_ON is 'maybe', not yes or no"):
         settings.read(Own, "X_", {"X_ON": "maybe"})
+
+
+def test_a_services_own_settings_are_read_and_a_mistyped_one_is_refused() -> None:
+    told = settings.read_own(Own, "small", {"PALESTRA_SMALL_SIZE": "5", "PALESTRA_OTHER_SIZE": "x"})
+    assert (told.size, told.on) == (5, False)
+    with pytest.raises(SettingsError, match=r"^PALESTRA_SMALL_SISE is no setting of small$"):
+        settings.read_own(Own, "small", {"PALESTRA_SMALL_SISE": "5"})

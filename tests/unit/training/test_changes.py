@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from services.training.activities.rules.audiences import Audience
 from services.training.activities.rules.changes import (
     ActivityVersion,
     DeleteAction,
@@ -33,7 +34,7 @@ def test_only_what_the_mask_names_is_set() -> None:
     wanted = Editable("Evening", "dry", Sport.CYCLING)
     update = decide_update(FINISHED, wanted, ["title"], "")
     assert update.editable == replace(STORED, title="Evening")
-    assert (update.changed, update.corrects_totals) == (True, False)
+    assert (update.changed, update.corrects) == (True, False)
 
 
 def test_a_mask_can_empty_a_field_and_no_mask_cannot() -> None:
@@ -56,9 +57,22 @@ def test_a_star_sets_all_and_then_needs_a_sport() -> None:
 
 def test_another_sport_corrects_the_totals_of_a_finished_activity_only() -> None:
     wanted = Editable(sport=Sport.HIKING)
-    assert decide_update(FINISHED, wanted, ["sport"], "").corrects_totals
-    assert not decide_update(LIVE, wanted, ["sport"], "").corrects_totals
-    assert not decide_update(FINISHED, STORED, ["sport"], "").corrects_totals
+    assert decide_update(FINISHED, wanted, ["sport"], "").corrects
+    assert not decide_update(LIVE, wanted, ["sport"], "").corrects
+    assert not decide_update(FINISHED, STORED, ["sport"], "").corrects
+
+
+def test_for_whom_a_finished_activity_is_is_told_and_who_does_not_name_it_changes_nothing() -> None:
+    stored = replace(STORED, audience=Audience.FOLLOWERS)
+    finished = replace(FINISHED, editable=stored)
+    wanted = replace(stored, audience=Audience.EVERYONE)
+    assert decide_update(finished, wanted, ["audience"], "").corrects
+    assert not decide_update(replace(finished, finished=False), wanted, [], "").corrects
+    # A client from before there were audiences sends all that it knows.
+    assert not decide_update(finished, STORED, ["*"], "").changed
+    with pytest.raises(FieldInvalid) as refused:
+        decide_update(finished, STORED, ["audience"], "")
+    assert refused.value.field == "activity.audience"
 
 
 @pytest.mark.parametrize("path", ["name", "summary", "title.x", "*", "", "Title"])

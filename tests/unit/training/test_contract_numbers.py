@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from palestra.identity.v1 import audience_pb2
 from palestra.mesh.v1 import errors_pb2 as mesh_errors_pb2
 from palestra.training.v1 import (
     activity_pb2,
@@ -13,6 +14,7 @@ from palestra.training.v1 import (
     telemetry_pb2,
 )
 from services.training.activities.rules import errors as activity_errors
+from services.training.activities.rules.audiences import Audience
 from services.training.activities.rules.sports import Sport
 from services.training.activities.rules.summary import DistanceSource
 from services.training.progress.rules import Period, ProgressRangeInvalid
@@ -25,10 +27,20 @@ def test_enums_have_the_contracts_names_and_numbers() -> None:
     assert {f"DISTANCE_SOURCE_{one.name}": int(one) for one in DistanceSource} == dict(
         activity_pb2.DistanceSource.items()
     )
+    assert {f"ACTIVITY_AUDIENCE_{one.name}": int(one) for one in Audience} == dict(
+        activity_pb2.ActivityAudience.items()
+    )
     periods = {f"PERIOD_{one.name}": int(one) for one in Period}
     assert {"PERIOD_UNSPECIFIED": 0, **periods} == dict(progress_service_pb2.Period.items())
     encodings = {f"ENCODING_{one.name}": int(one) for one in Encoding}
     assert {"ENCODING_UNSPECIFIED": 0, **encodings} == dict(telemetry_pb2.Encoding.items())
+
+
+def test_an_audience_is_called_and_numbered_as_identitys() -> None:
+    ours = {one.name: int(one) for one in Audience}
+    told = {name.removeprefix("AUDIENCE_"): n for name, n in audience_pb2.Audience.items()}
+    # Nobody tells of groups yet.
+    assert ours == {name: number for name, number in told.items() if name != "GROUPS"}
 
 
 REFUSALS = [

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from palestra_client import open_channel
 from palestra_watch.batches import validity
 from palestra_watch.companion import Companion, Settings
+from palestra_watch.line_grpc import over_grpc
 from palestra_watch.recording import FLOAT64, Recording
 from palestra_watch.replay import Speed
 from palestra_watch.report import Report
@@ -74,6 +75,6 @@ async def send(
             begin(spool, sent, "test")
             settings = Settings(Speed(speed), patience_s, random.Random(7))
             source = tokens or GivenToken("token")
-            return await Companion(channel, source, sent, spool, settings).run()
+            return await Companion(over_grpc(channel), source, sent, spool, settings).run()
     finally:
         await channel.close(None)

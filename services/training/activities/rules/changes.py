@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from services.training.activities.rules.audiences import Audience
 from services.training.activities.rules.errors import (
     ActivityNotFound,
     EtagMismatch,
@@ -19,7 +20,7 @@ from services.training.activities.rules.errors import (
 )
 from services.training.activities.rules.sports import Sport
 
-EDITABLE: Final = ("title", "notes", "sport")
+EDITABLE: Final = ("title", "notes", "sport", "audience")
 MAX_TITLE_LENGTH: Final = 120
 MAX_NOTES_LENGTH: Final = 4_000
 
@@ -31,6 +32,7 @@ class Editable:
     title: str = ""
     notes: str = ""
     sport: Sport = Sport.UNSPECIFIED
+    audience: Audience = Audience.UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ class Update:
     editable: Editable
     changed: bool
     """False where all is as it was: nothing is written, the etag stays."""
-    corrects_totals: bool
-    """Whether a finished activity counts differently now: ActivityCorrected."""
+    corrects: bool
+    """Whether a finished activity counts for something else, or is for others: told."""
 
 
 def decide_update(
@@ -67,20 +69,24 @@ def decide_update(
     paths = _paths(wanted, mask)
     if "sport" in paths and wanted.sport is Sport.UNSPECIFIED:
         raise FieldInvalid("a sport cannot be taken away, only changed", field="activity.sport")
+    if "audience" in paths and wanted.audience is Audience.UNSPECIFIED:
+        raise FieldInvalid("it is to be said for whom it is", field="activity.audience")
     _check_lengths(wanted, paths)
     editable = replace(current.editable, **{path: getattr(wanted, path) for path in paths})
     if editable == current.editable:
-        return Update(editable, changed=False, corrects_totals=False)
+        return Update(editable, changed=False, corrects=False)
     _check_etag(current, etag)
-    resorted = editable.sport is not current.editable.sport
-    return Update(editable, changed=True, corrects_totals=current.finished and resorted)
+    told = (editable.sport, editable.audience)
+    corrects = current.finished and told != (current.editable.sport, current.editable.audience)
+    return Update(editable, changed=True, corrects=corrects)
 
 
 def _paths(wanted: Editable, mask: Sequence[str]) -> tuple[str, ...]:
     if not mask:
         return tuple(path for path in EDITABLE if getattr(wanted, path))
     if list(mask) == ["*"]:
-        return EDITABLE
+        # Who leaves out for whom it is may not know the field: it stays.
+        return EDITABLE if wanted.audience else EDITABLE[:-1]
     for path in mask:
         if path not in EDITABLE:
             allowed = ", ".join(EDITABLE)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple, NoReturn
 
 from services.training.activities.rules.errors import FieldInvalid, FilterInvalid
@@ -66,6 +67,7 @@ class _Token(NamedTuple):
     column: int
 
 
+@lru_cache(maxsize=1024)
 def parse_filter(text: str) -> ActivityFilter:
     """`sport = SPORT_RUNNING AND start_time >= "2026-01-01T00:00:00Z"`; empty matches all.
 

@@ -27,6 +27,22 @@ class Streams:
 
     time_ms: NDArray[np.int64]
     channels: Mapping[str, Floats]
+    parts: NDArray[np.int32] | None = None
+    """The stretch that each sample belongs to, where something between them is not shown."""
+
+    def kept(self, which: Indices | NDArray[np.bool_]) -> Streams:
+        """Some of the samples."""
+        channels = {name: values[which] for name, values in self.channels.items()}
+        parts = None if self.parts is None else self.parts[which]
+        return Streams(self.time_ms[which], channels, parts)
+
+    @property
+    def cuts(self) -> list[int] | None:
+        """The samples before which something is not shown; None where all is shown."""
+        if self.parts is None:
+            return None
+        cuts: list[int] = (np.flatnonzero(np.diff(self.parts)) + 1).tolist()
+        return cuts
 
 
 def downsample(streams: Streams, resolution: int = DEFAULT_RESOLUTION) -> Streams:
@@ -43,9 +59,7 @@ def downsample(streams: Streams, resolution: int = DEFAULT_RESOLUTION) -> Stream
     count = len(streams.time_ms)
     if resolution == 0 or count <= resolution:
         return streams
-    kept = _kept(list(streams.channels.values()), count, resolution)
-    channels = {name: values[kept] for name, values in streams.channels.items()}
-    return Streams(streams.time_ms[kept], channels)
+    return streams.kept(_kept(list(streams.channels.values()), count, resolution))
 
 
 def _kept(columns: Sequence[Floats], count: int, resolution: int) -> Indices:

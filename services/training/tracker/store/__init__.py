@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mesh.runtime import outbox
-from mesh.runtime.sql import Database, Row, Session, Undo
+from mesh.runtime.sql import Database, Row
 from services.training.keys import SessionKey
 from services.training.tracker.frames import Clock, Opening
 from services.training.tracker.rules.sessions import SessionRow
@@ -19,10 +19,18 @@ from services.training.tracker.store.shapes import (
     Append,
     FinishedActivity,
     NewActivity,
+    Recorded,
     StoredSession,
 )
 
-__all__ = ["Append", "FinishedActivity", "NewActivity", "StoredSession", "TrackerStore"]
+__all__ = [
+    "Append",
+    "FinishedActivity",
+    "NewActivity",
+    "Recorded",
+    "StoredSession",
+    "TrackerStore",
+]
 
 
 def _key(session: SessionKey) -> dict[str, Any]:
@@ -112,47 +120,28 @@ class TrackerStore:
         }
         await self._database.run(statements.CLOCK, values)
 
-    async def chunks(self, session: SessionKey) -> bytes:
-        """All samples of a live session, in order."""
-        rows = await self._database.rows(statements.GET_CHUNKS, _key(session))
-        return b"".join([row[0] for row in rows])
-
-    async def activity(self, session: SessionKey) -> tuple[bytes, int] | None:
-        """The session's activity, serialised, and its version."""
-        row = await self._database.row(statements.GET_ACTIVITY, _key(session))
-        return (bytes(row[0]), row[1]) if row else None
+    async def recorded(self, session: SessionKey) -> Recorded | None:
+        """The session's activity, and all of its samples in order."""
+        row = await self._database.row(statements.GET_RECORDED, _key(session))
+        return None if row is None else Recorded(bytes(row[0]), row[1], bytes(row[2] or b""))
 
     async def finish(self, done: FinishedActivity, event: outbox.Message) -> bool:
         """Closes a session, keeps its streams, tells of it: all or nothing.
 
-        False where the session moved meanwhile.
+        False where the session or its activity moved meanwhile.
         """
-        key = _key(done.session)
-        values = key | {
-            "seen_version": done.version,
-            "new_state": done.state,
-            "new_totals": done.totals,
-            "new_message": done.message,
-        }
-        closing = key | {
+        values = _key(done.session) | {
             "of_epoch": done.epoch,
             "seen_seq": done.last_seq,
             "ended_at": done.at,
+            "seen_version": done.version,
+            "new_state": done.state,
+            "new_audience": done.audience,
+            "new_totals": done.totals,
+            "new_message": done.message,
+            "new_json": done.json,
+            "channels": list(range(-1, len(done.channels))),
+            "bodies": [done.times, *done.channels],
         }
-        whole = False
-        async with self._database.transaction() as session:
-            if await session.run(statements.CLOSE, closing) != 1:
-                raise Undo
-            if await session.run(statements.FINISH, {**values, **outbox.values(event)}) != 1:
-                raise Undo
-            await self._keep_streams(session, done)
-            await session.run(statements.DROP_CHUNKS, key)
-            whole = True
-        return whole  # noqa: RET504 - Undo leaves the block with it still false
-
-    async def _keep_streams(self, session: Session, done: FinishedActivity) -> None:
-        key = _key(done.session)
-        rows = [key | {"channel": -1, "body": done.times}]
-        for index, body in enumerate(done.channels):
-            rows.append(key | {"channel": index, "body": body})
-        await session.run_many(statements.KEEP_STREAM, rows)
+        told = outbox.values(event)
+        return await self._database.run(statements.FINISH, {**values, **told}) == 1

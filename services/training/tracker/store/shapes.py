@@ -46,6 +46,16 @@ class NewActivity(NamedTuple):
     message: bytes
 
 
+class Recorded(NamedTuple):
+    """What a session's activity is made from."""
+
+    message: bytes
+    """The activity as it began, or as it was changed since; serialised."""
+    version: int
+    chunks: bytes
+    """All samples that were committed, in order."""
+
+
 class FinishedActivity(NamedTuple):
     """The activity that a session became."""
 
@@ -57,7 +67,9 @@ class FinishedActivity(NamedTuple):
     version: int
     """Of the activity that `message` was made from."""
     state: int
+    audience: int
     totals: bytes
     message: bytes
+    json: bytes | None
     times: bytes
     channels: Sequence[bytes]

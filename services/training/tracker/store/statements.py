@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from mesh.runtime import outbox
@@ -193,55 +193,95 @@ CLOCK = Statement(
         clock_round_trip_ms=bindparam("new_round_trip_ms"),
     )
 )
-GET_CHUNKS = Statement(
-    select(CHUNKS.c.body)
-    .where(CHUNKS.c.user_id == bindparam("of_user"), CHUNKS.c.session_id == bindparam("of_session"))
-    .order_by(CHUNKS.c.first_seq)
-)
-CLOSE = Statement(
-    update(SESSIONS)
+# Both rows are held before either changes: an end is whole, or nothing of it is.
+_ending = (
+    select(SESSIONS.c.session_id)
     .where(
         _ours,
         SESSIONS.c.epoch == bindparam("of_epoch"),
         SESSIONS.c.last_seq == bindparam("seen_seq"),
         ~SESSIONS.c.closed,
     )
+    .with_for_update()
+    .cte("ending")
+)
+_ended = (
+    select(ACTIVITIES.c.activity_id)
+    .join_from(_ending, ACTIVITIES, ACTIVITIES.c.activity_id == _ending.c.session_id)
+    .where(
+        ACTIVITIES.c.user_id == bindparam("of_user"),
+        ACTIVITIES.c.version == bindparam("seen_version"),
+        ACTIVITIES.c.deleted_at.is_(None),
+    )
+    .with_for_update(of=ACTIVITIES)
+    .cte("ended")
+)
+_closed = (
+    update(SESSIONS)
+    .where(
+        SESSIONS.c.user_id == bindparam("of_user"), SESSIONS.c.session_id == _ended.c.activity_id
+    )
     .values(closed=literal(True, Boolean), touched_at=bindparam("ended_at"))
+    .cte("closed")
 )
 _finished = (
     update(ACTIVITIES)
     .where(
         ACTIVITIES.c.user_id == bindparam("of_user"),
-        ACTIVITIES.c.activity_id == bindparam("of_session"),
-        ACTIVITIES.c.version == bindparam("seen_version"),
-        ACTIVITIES.c.deleted_at.is_(None),
+        ACTIVITIES.c.activity_id == _ended.c.activity_id,
     )
     .values(
         state=bindparam("new_state"),
+        audience=bindparam("new_audience"),
         totals=bindparam("new_totals"),
         message=bindparam("new_message"),
+        json=bindparam("new_json"),
         version=ACTIVITIES.c.version + 1,
         event_version=ACTIVITIES.c.event_version + 1,
     )
-    .returning(ACTIVITIES.c.event_version)
+    .returning(ACTIVITIES.c.user_id, ACTIVITIES.c.activity_id, ACTIVITIES.c.event_version)
     .cte("finished")
 )
-FINISH = Statement(outbox.publishing(_finished, _finished.c.event_version))
-KEEP_STREAM = Statement(
-    insert(STREAMS).values(
-        user_id=bindparam("of_user"),
-        activity_id=bindparam("of_session"),
-        channel=bindparam("channel"),
-        body=bindparam("body"),
-    )
+_streams = (
+    func.unnest(_array("channels", SmallInteger), _array("bodies", LargeBinary))
+    .table_valued(column("channel", SmallInteger), column("body", LargeBinary))
+    .render_derived(name="streams_of_it")
 )
-DROP_CHUNKS = Statement(
-    delete(CHUNKS).where(
-        CHUNKS.c.user_id == bindparam("of_user"), CHUNKS.c.session_id == bindparam("of_session")
+_kept = (
+    insert(STREAMS)
+    .from_select(
+        ["user_id", "activity_id", "channel", "body"],
+        select(
+            _finished.c.user_id, _finished.c.activity_id, _streams.c.channel, _streams.c.body
+        ).join_from(_finished, _streams, literal(True, Boolean)),
     )
+    .cte("kept")
 )
-GET_ACTIVITY = Statement(
-    select(ACTIVITIES.c.message, ACTIVITIES.c.version).where(
+_dropped = (
+    delete(CHUNKS)
+    .where(CHUNKS.c.user_id == bindparam("of_user"), CHUNKS.c.session_id == _ended.c.activity_id)
+    .cte("dropped")
+)
+# The session closed, the activity finished, its streams instead of its chunks, and the event.
+FINISH = Statement(
+    outbox.publishing(_finished, _finished.c.event_version).add_cte(_closed, _kept, _dropped)
+)
+# Of a session that ends: what it is made of.
+GET_RECORDED = Statement(
+    select(
+        ACTIVITIES.c.message,
+        ACTIVITIES.c.version,
+        select(
+            func.string_agg(
+                CHUNKS.c.body,
+                aggregate_order_by(literal(b"", LargeBinary), CHUNKS.c.first_seq),
+            )
+        )
+        .where(
+            CHUNKS.c.user_id == bindparam("of_user"), CHUNKS.c.session_id == bindparam("of_session")
+        )
+        .scalar_subquery(),
+    ).where(
         ACTIVITIES.c.user_id == bindparam("of_user"),
         ACTIVITIES.c.activity_id == bindparam("of_session"),
     )

@@ -1,0 +1,1 @@
+"""Who may not come in: by whom, why, until when."""

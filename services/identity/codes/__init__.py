@@ -1,0 +1,1 @@
+"""Codes that are sent to an address and prove that a person reads what comes there."""

@@ -1,0 +1,1 @@
+"""Letters to people: asked for with the change they tell of, made when they are sent."""

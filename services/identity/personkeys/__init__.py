@@ -1,0 +1,1 @@
+"""The keys of people: made, given out, destroyed with them."""

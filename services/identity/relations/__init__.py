@@ -1,0 +1,1 @@
+"""Who follows, blocks, mutes and trusts whom."""

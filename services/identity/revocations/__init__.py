@@ -1,0 +1,1 @@
+"""What is no longer believed, told to every service within seconds."""

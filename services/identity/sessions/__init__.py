@@ -1,0 +1,1 @@
+"""Staying signed in: sessions, their chains of refresh tokens, the access tokens they give."""

@@ -1,0 +1,1 @@
+"""Signing in with the retailer's shop, by OpenID Connect."""

@@ -1,0 +1,1 @@
+"""The tables of identity, a file per capability. `migrations` makes them; the stores use them."""

@@ -1,0 +1,1 @@
+"""Slows down those who guess, without locking out those who know."""

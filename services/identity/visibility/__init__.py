@@ -1,0 +1,1 @@
+"""Who sees whose things, for the services that ask: decided by relations."""

@@ -1,0 +1,1 @@
+"""Sharing: for whom activities are, and what others see of them."""

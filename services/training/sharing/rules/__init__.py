@@ -1,0 +1,1 @@
+"""What others see of an activity: numbers and places, with no clock and no store."""

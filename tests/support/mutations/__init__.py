@@ -1,0 +1,1 @@
+"""Requests with something wrong about them, made by seed from requests that are right."""

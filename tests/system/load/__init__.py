@@ -1,0 +1,1 @@
+"""What thousands of streams and slow consumers take of a whole stack."""
