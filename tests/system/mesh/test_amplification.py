@@ -44,19 +44,22 @@ class Workers:
     def start(self) -> None:
         for number, kind in self.kinds.items():
             self.path(number).write_bytes(b"")
-            socket = self.mesh.run / f"{self.service}-{number}.sock"
+            socket = self.mesh.socket(self.service, number)
             command = [sys.executable, "-m", "tests.support.failing_worker", str(socket)]
             name = f"{self.service}-{number}"
             self.mesh.spawn(name, [*command, str(self.path(number)), kind], {})
             until(socket.exists, "a worker")
-        self.mesh.workers[self.service] = list(self.kinds)
-        self.mesh.settle("node", self.mesh.write_endpoints)
+        self._hand_over(list(self.kinds))
 
     def stop(self) -> None:
         for number in self.kinds:
             self.mesh.end(f"{self.service}-{number}")
-        self.mesh.workers[self.service] = [0]
+        self._hand_over([0])
+
+    def _hand_over(self, numbers: list[int]) -> None:
+        self.mesh.workers[self.service] = numbers
         self.mesh.settle("node", self.mesh.write_endpoints)
+        self.mesh.wait_serving(self.service)
 
 
 @contextmanager
