@@ -27,6 +27,8 @@ HEARTBEAT_S = 1.0
 SILENCE_S = 3.0
 AGAIN_AFTER_S = 0.25
 MOST_AGAIN_AFTER_S = 2.0
+UNKNOWN_AGAIN_AFTER_S = 0.1
+"""While nothing is known: nobody's token is believed before, and calls wait for it."""
 _USERS = "users/"
 _log = structlog.get_logger(__name__)
 
@@ -36,17 +38,18 @@ def from_mesh(mesh: MeshChannel, revocations: Revocations) -> Callable[[], Await
     stub = RevocationServiceStub(mesh.for_stubs())
 
     async def follow() -> None:
-        wait_s = AGAIN_AFTER_S
+        told, wait_s = False, AGAIN_AFTER_S
         while True:
             try:
                 await _listen(stub, revocations)
-                wait_s = AGAIN_AFTER_S
+                told, wait_s = False, AGAIN_AFTER_S
             except (grpc.RpcError, TimeoutError) as error:
-                if wait_s == AGAIN_AFTER_S:
+                if not told:
                     _log.warning("revocations_unheard", error=type(error).__name__)
-                wait_s = min(wait_s * 2, MOST_AGAIN_AFTER_S)
+                told, wait_s = True, min(wait_s * 2, MOST_AGAIN_AFTER_S)
             # Not all at once where all lost the same stream.
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1))
+            again_s = wait_s if revocations.is_known else UNKNOWN_AGAIN_AFTER_S
+            await asyncio.sleep(again_s * random.uniform(0.5, 1))
 
     return follow
 

@@ -18,8 +18,9 @@ from mesh.runtime.calls import User
 from mesh.runtime.errors import MeshError, Unavailable
 
 MOST = 100_000
-FIRST_ANSWER_S = 2.0
-"""How long the first calls of a process wait for the first answer."""
+FIRST_ANSWER_S = 0.5
+"""How long the first calls of a process wait for the first answer: less than most may take in
+all, so that they hear that they may try again."""
 _SWEEP_EVERY_S = 30.0
 
 
@@ -83,6 +84,11 @@ class Revocations:
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether identity has said at least once what is revoked."""
+        return self._first.is_set()
+
     def refuses(self, user: User) -> bool:
         """Whether a verified token is no longer believed."""
         known = self._known
@@ -100,7 +106,7 @@ class Revocations:
         Raises:
             MeshError: TOKEN_REVOKED; UNAVAILABLE where identity has never said what is.
         """
-        if not self._first.is_set():
+        if not self.is_known:
             await self._wait()
         if self.refuses(user):
             raise MeshError("TOKEN_REVOKED")

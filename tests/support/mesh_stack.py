@@ -54,6 +54,13 @@ def until(holds: Callable[[], Any], what: str, within_s: float = 10.0) -> Any:
         time.sleep(0.03)
 
 
+def failed_scripts(logs: Path) -> list[str]:
+    """What the Envoys' logs in a folder say of filters in Lua that went wrong."""
+    files = (logs / f"{proxy}.log" for proxy in ("edge", "node"))
+    lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
+    return [line for line in lines if "[lua]" in line]
+
+
 def write_json(path: Path, value: object) -> None:
     """Replaces a file at once, as the supervisor does."""
     fresh = path.with_name(f"{path.name}.new")
@@ -178,6 +185,10 @@ class MeshStack:
         """The end of each log."""
         files = sorted((self.state / "logs").iterdir())
         return "\n".join(f"== {each.name}\n{each.read_text()[-3000:]}" for each in files)
+
+    def failed_scripts(self) -> list[str]:
+        """What went wrong in the Envoys' filters in Lua, which a request does not show."""
+        return failed_scripts(self.state / "logs")
 
     def control_json(self) -> dict[str, Any]:
         """What control says."""

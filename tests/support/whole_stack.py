@@ -25,6 +25,7 @@ from mesh.local.credentials import ADMIN
 from mesh.local.places import Places, read_json, write_json
 from mesh.local.stores import provision
 from tests.support.local_stack import free_port, until
+from tests.support.mesh_stack import failed_scripts
 from tests.support.shops import RealShop
 from tests.support.span_sink import SpanSink
 
@@ -160,7 +161,10 @@ def whole_stack(
         begun = time.monotonic()
         with launch.attached(options):
             assert time.monotonic() - begun < START_S
-            yield WholeStack(options.state, options.port, shop, spans)
+            running = WholeStack(options.state, options.port, shop, spans)
+            yield running
+            wrong = failed_scripts(running.places.logs)
+            assert not wrong, wrong[:5]
 
 
 @contextmanager

@@ -53,7 +53,8 @@ function envoy_on_request(handle)
 end
 function envoy_on_response(handle)
   local headers = handle:headers()
-  local attempts = tonumber(headers:get("x-envoy-attempt-count"))
+  -- Of what is not there Envoy says nothing at all, which is no nil to a function.
+  local attempts = tonumber(headers:get("x-envoy-attempt-count") or "")
   if attempts == nil then
     return
   end

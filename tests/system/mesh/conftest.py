@@ -16,6 +16,7 @@ def mesh() -> Iterator[MeshStack]:
     try:
         stack.start()
         yield stack
+        assert stack.failed_scripts() == []
     finally:
         stack.stop()
 

@@ -366,7 +366,7 @@ async def _kept(bus: Bus, own: Revocations) -> AsyncIterator[None]:
     keeping = asyncio.create_task(board.keep())
     try:
         begun = time.monotonic()
-        while not own._first.is_set():
+        while not own.is_known:
             assert time.monotonic() - begun < WITHIN_S
             await asyncio.sleep(0.01)
         yield

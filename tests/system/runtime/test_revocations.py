@@ -61,7 +61,7 @@ async def board(bus: Bus) -> AsyncIterator[tuple[Board, Revocations]]:
     made = Board(RevocationStore(bus.publisher, "identity"), own, now, asyncio.Event())
     keeping = asyncio.create_task(made.keep())
     try:
-        await until(own._first.is_set)
+        await until(lambda: own.is_known)
         yield made, own
     finally:
         await end([keeping])
@@ -159,7 +159,7 @@ async def test_a_board_that_cannot_read_gives_no_signs_of_life(
     with pytest.raises(Unavailable):
         await anext(made.watch())
     keeping = asyncio.create_task(made.keep())
-    await until(made._own._first.is_set)
+    await until(lambda: made._own.is_known)
     heard = made.watch()
     assert (await anext(heard)) is not None
     await end([keeping])
