@@ -33,6 +33,9 @@ OPTIONS = (
     # widen its windows to megabytes a stream for distances that a unix socket does not have.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 64 << 10),
+    # gRPC would hold back its answers to what is no good by up to a second, beyond most deadlines:
+    # a refusal would look like a service that hangs. Who asks too often is the edge's to slow.
+    ("grpc.http.tarpit", 0),
     # The node proxy keeps its connections; it may ping them as often as it likes.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),

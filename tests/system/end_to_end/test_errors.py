@@ -24,6 +24,8 @@ from tests.support.whole_stack import WholeStack
 
 INSIDES = ("Traceback", "Error(", "Exception", "services.", "psycopg", "zstd", 'File "', "<class")
 NOBODYS = "users/me/activities/0190b6f0-0000-7000-8000-00000000dead"
+GRPC_HOLDS_BACK_S = 0.1
+"""The least that it waits with an answer to what is no good, unless told not to."""
 
 
 @pytest.fixture
@@ -189,3 +191,18 @@ async def test_a_call_that_ends_before_its_message_is_refused_and_not_left_waiti
             await call.read()
         assert mesh_calls.refusal(refused.value) == "INVALID_ARGUMENT/INVALID_FIELD"
     await channel.close(None)
+
+
+def test_a_message_that_is_announced_too_large_is_refused_at_once(athlete: Athlete) -> None:
+    """Not after a tenth of a second and up to a whole one, as gRPC would to slow attackers down."""
+    announced = b"\0" + (128 << 20).to_bytes(4)
+    waits = []
+    for _ in range(10):
+        answer = athlete.rest.post(
+            "/palestra.training.v1.ActivityService/GetActivity",
+            content=announced + b"too little",
+            headers={"content-type": "application/grpc-web+proto"},
+        )
+        assert answer.headers["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+        waits.append(answer.elapsed.total_seconds())
+    assert min(waits) < GRPC_HOLDS_BACK_S, waits
