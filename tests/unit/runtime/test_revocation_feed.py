@@ -14,7 +14,9 @@ from mesh.runtime.channel import MeshChannel
 from mesh.runtime.revocations import Revocations
 from palestra.identity.v1 import revocation_service_pb2 as pb
 
-AWAY = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata())
+AWAY = grpc.aio.AioRpcError(
+    grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "away", ""
+)
 EVERYTHING = pb.WatchRevocationsResponse(complete=True)
 
 
