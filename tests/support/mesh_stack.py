@@ -208,14 +208,17 @@ class MeshStack:
             f"a new configuration of {proxy}",
         )
 
-    def wait_serving(self, service: str) -> None:
-        """Waits until the node proxy holds all that `workers` has of a service for healthy.
+    def hand_over(self, service: str, workers: list[int]) -> None:
+        """Gives a service's calls to these workers from now on; they are there to take them.
 
-        A worker that it was told of gets nothing before it passed a check of its health.
+        A worker that the node proxy was told of gets nothing before it passed a check of its
+        health: to hand over from one to another without a gap, name both in between.
         """
+        self.workers[service] = workers
+        self.settle("node", self.write_endpoints)
         flags = [
             f"{self.socket(service, worker)}::health_flags::healthy\n".encode()
-            for worker in self.workers[service]
+            for worker in workers
         ]
         until(
             lambda: (known := self.clusters("node")) and all(flag in known for flag in flags),

@@ -49,17 +49,12 @@ class Workers:
             name = f"{self.service}-{number}"
             self.mesh.spawn(name, [*command, str(self.path(number)), kind], {})
             until(socket.exists, "a worker")
-        self._hand_over(list(self.kinds))
+        self.mesh.hand_over(self.service, list(self.kinds))
 
     def stop(self) -> None:
         for number in self.kinds:
             self.mesh.end(f"{self.service}-{number}")
-        self._hand_over([0])
-
-    def _hand_over(self, numbers: list[int]) -> None:
-        self.mesh.workers[self.service] = numbers
-        self.mesh.settle("node", self.mesh.write_endpoints)
-        self.mesh.wait_serving(self.service)
+        self.mesh.hand_over(self.service, [0])
 
 
 @contextmanager

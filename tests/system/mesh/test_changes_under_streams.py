@@ -101,12 +101,8 @@ def clusters(mesh: MeshStack) -> None:
 def endpoints(mesh: MeshStack) -> None:
     """The worker that has the streams gets no new ones; it is not gone for that."""
     mesh.start_worker("training", 1)
-    mesh.workers["training"] = [0, 1]
-    mesh.settle("node", mesh.write_endpoints)
-    mesh.workers["training"] = [1]
-    mesh.settle("node", mesh.write_endpoints)
-    mesh.workers["training"] = [0]
-    mesh.settle("node", mesh.write_endpoints)
+    for workers in ([0, 1], [1], [0, 1], [0]):
+        mesh.hand_over("training", workers)
 
 
 def token_keys(mesh: MeshStack) -> None:

@@ -21,8 +21,7 @@ CONVERGES_S = 5.0
 def pair(mesh: MeshStack) -> None:
     """Two workers of training, so that one can be away."""
     mesh.start_worker("training", 1)
-    mesh.workers["training"] = [0, 1]
-    mesh.settle("node", mesh.write_endpoints)
+    mesh.hand_over("training", [0, 1])
     headers = bearer(mesh.token())
 
     def answering() -> set[str]:
@@ -107,6 +106,5 @@ def test_a_worker_that_dies_while_control_is_away_is_found_out_by_the_proxy(
         (mesh.state / "mesh" / "control.json").unlink()
         mesh.start_control()
         mesh.wait_ready()
-        mesh.workers["training"] = [0]
-        mesh.settle("node", mesh.write_endpoints)
+        mesh.hand_over("training", [0])
         mesh.end("training-1")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.mesh_stack import MeshStack, until
+from tests.support.mesh_stack import MeshStack
 
 EVENTS = {"accept": "text/event-stream"}
 LIVE, FAILING, MISSING = (
@@ -80,11 +80,8 @@ def test_a_stream_whose_worker_is_killed_is_cut_and_never_looks_whole(
 ) -> None:
     mesh.start_worker("training", 7)
     before = mesh.workers["training"]
-    mesh.workers["training"] = [7]
-    mesh.settle("node", mesh.write_endpoints)
+    mesh.hand_over("training", [7])
     try:
-        activity = "/v1/users/me/activities/a1"
-        until(lambda: user.get(activity).status_code == 200, "the worker to be held for healthy")
         with user.stream("GET", LIVE, headers=headers) as answer:
             lines = answer.iter_lines()
             assert "140" in next(lines)
@@ -94,5 +91,4 @@ def test_a_stream_whose_worker_is_killed_is_cut_and_never_looks_whole(
     finally:
         if "training-7" in mesh.processes:
             mesh.kill("training-7")
-        mesh.workers["training"] = before
-        mesh.settle("node", mesh.write_endpoints)
+        mesh.hand_over("training", before)

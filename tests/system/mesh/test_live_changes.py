@@ -155,14 +155,11 @@ def test_workers_come_and_go(mesh: MeshStack, user: httpx.Client) -> None:
 
     with uncut(mesh):
         mesh.start_worker("identity", 1)
-        mesh.workers["identity"] = [0, 1]
-        mesh.settle("node", mesh.write_endpoints)
+        mesh.hand_over("identity", [0, 1])
         until(lambda: answering() == {"0", "1"}, "both workers to answer")
-        mesh.workers["identity"] = [1]
-        mesh.settle("node", mesh.write_endpoints)
+        mesh.hand_over("identity", [1])
         assert answering() == {"1"}
-        mesh.workers["identity"] = [0]
-        mesh.settle("node", mesh.write_endpoints)
+        mesh.hand_over("identity", [0])
         until(lambda: user.get("/v1/users/me").status_code == 200, "worker 0 to answer again")
         mesh.end("identity-1")
 
@@ -178,8 +175,7 @@ def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None
                 time.sleep(0.005)
 
     mesh.start_worker("training", 1)
-    mesh.workers["training"] = [0, 1]
-    mesh.settle("node", mesh.write_endpoints)
+    mesh.hand_over("training", [0, 1])
     with httpx.Client(base_url=mesh.url, headers=bearer(mesh.token()), timeout=10) as client:
         activity = "/v1/users/me/activities/a1"
         until(
@@ -205,8 +201,7 @@ def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None
     finally:
         done.set()
         thread.join()
-        mesh.workers["training"] = [0]
-        mesh.settle("node", mesh.write_endpoints)
+        mesh.hand_over("training", [0])
     assert len(statuses) > 100
     assert set(statuses) == {200}
 
