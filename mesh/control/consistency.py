@@ -23,6 +23,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     UpstreamTlsContext,
 )
 
+from mesh.control import wire
 from mesh.control.snapshot import TYPES, Message, Resources, name_of
 
 
@@ -126,13 +127,13 @@ def _targets(route: Route) -> Iterator[str]:
 def _managers(listener: Listener) -> Iterator[HttpConnectionManager]:
     for chain in listener.filter_chains:
         for each in chain.filters:
-            message = each.typed_config.unpack() if each.typed_config else None
+            message = wire.unpack(each.typed_config)
             if isinstance(message, HttpConnectionManager):
                 yield message
 
 
 def _secrets_of(socket: TransportSocket | None) -> Iterator[str]:
-    context = socket.typed_config.unpack() if socket and socket.typed_config else None
+    context = wire.unpack(socket.typed_config) if socket else None
     if not isinstance(context, UpstreamTlsContext | DownstreamTlsContext):
         return
     tls = context.common_tls_context

@@ -7,6 +7,7 @@ nothing is served from it.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap, BootstrapStaticResources
@@ -15,7 +16,9 @@ from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
+    HttpFilter,
 )
+from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from gateway.overrides import Overrides
 from mesh import catalog, policy
@@ -55,18 +58,24 @@ def _by_itself(cluster: Cluster) -> Cluster:
 def _in_line(listener: Listener, resources: Resources) -> Listener:
     listener.filter_chains[0].transport_socket = None
     network = listener.filter_chains[0].filters[0]
-    manager = network.typed_config.unpack() if network.typed_config else None
+    manager = copy.copy(wire.unpack(network.typed_config))
     if not isinstance(manager, HttpConnectionManager):
         raise TypeError(f"listener {listener.name} serves no HTTP")
     pushed = {each.name: each.typed_config for each in resources.filters}
     tables = {table.name: table for table in resources.routes}
     manager.route_config = tables[manager.rds.route_config_name] if manager.rds else None
     manager.rds = None
-    for each in manager.http_filters:
-        if each.config_discovery:
-            each.config_discovery, each.typed_config = None, pushed[each.name]
+    manager.http_filters = [_with_its_own(each, pushed) for each in manager.http_filters]
     network.typed_config = wire.pack(manager)
     return listener
+
+
+def _with_its_own(told: HttpFilter, pushed: Mapping[str, AnyMessage | None]) -> HttpFilter:
+    if not told.config_discovery:
+        return told
+    told = copy.copy(told)
+    told.config_discovery, told.typed_config = None, pushed[told.name]
+    return told
 
 
 def _inputs(descriptor_set: bytes) -> Inputs:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, get_type_hints
 
 import betterproto2
@@ -66,6 +66,19 @@ def _default(self: Any, field_name: str) -> Any:
 def pack(message: betterproto2.Message) -> AnyMessage:
     """The message with its type URL."""
     return AnyMessage.pack(message)
+
+
+def unpack(packed: AnyMessage | None) -> Any:
+    """The message in it, None where there is none; everybody's: to be changed in a copy alone.
+
+    A listener is looked into again and again while slices are judged, and mostly is the same.
+    """
+    return _unpacked(packed.type_url, packed.value) if packed else None
+
+
+@lru_cache(maxsize=64)
+def _unpacked(type_url: str, value: bytes) -> Any:
+    return AnyMessage(type_url=type_url, value=value).unpack()
 
 
 def seconds(value: float) -> timedelta:
