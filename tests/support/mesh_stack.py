@@ -157,8 +157,15 @@ class MeshStack:
     def spawn(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
         """Starts a process with its own log."""
         with (self.state / "logs" / f"{name}.log").open("ab") as log:
+            # Each in a session of its own, as the supervisor's are: the kernel shares the cores
+            # between sessions first, and the tests' own clients are a busy one.
             self.processes[name] = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=ROOT, env=os.environ | environment
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env=os.environ | environment,
+                start_new_session=True,
             )
 
     def kill(self, name: str) -> None:

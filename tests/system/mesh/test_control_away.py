@@ -15,6 +15,7 @@ from tests.system.mesh.test_slices import MOVED, replace, with_a_bad_mapping
 
 AWAY_S = 60
 CONVERGES_S = 5.0
+STARTS_S = 8.0
 
 
 @pytest.fixture
@@ -63,13 +64,17 @@ def test_a_minute_without_control_is_not_noticed_and_is_made_up_for_within_secon
             calls = load.good
             mesh.start_control()
             began = time.monotonic()
+            until(mesh.control_json, "control to serve", 30)
+            returned = time.monotonic()
             until(lambda: moved(asking), "what changed meanwhile to be served", 30)
-            took_s = time.monotonic() - began
+            took_s = time.monotonic() - returned
             until(lambda: load.good > calls + 100, "more calls", 30)
             streams.check()
         assert load.failures == []
         assert load.good > AWAY_S
+        # From its return on; before, it is a program that starts, on whatever machine this is.
         assert took_s < CONVERGES_S
+        assert returned - began < STARTS_S
     finally:
         streams.stop()
         replace(mesh, good)
