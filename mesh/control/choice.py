@@ -19,7 +19,7 @@ class Choice:
     """The slices of a control plane."""
 
     def __init__(self, kept: Path, contract: bytes, changes: bytes, judge: Judge) -> None:
-        """Decides what a start serves.
+        """Decides what a start serves: the last good at once, what is newer when it is judged.
 
         Raises:
             ValueError: nothing can be served of the contract, nor of the last good.
@@ -31,6 +31,8 @@ class Choice:
         self.served: Selection = selection.first(self.good, self._wanted, judge)
         self.waiting = asyncio.Event()
         """Set while something is asked for on which nothing was decided."""
+        if self.served.whole is self.good and self.good != self._wanted:
+            self.waiting.set()
 
     def want_contract(self, contract: bytes) -> None:
         """Asks for another contract.

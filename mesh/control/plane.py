@@ -107,6 +107,8 @@ class Plane:
                 self._refuse(name, error)
             else:
                 self._record.mended(_SELF, name)
+        if self._choice.waiting.is_set():
+            self._record.asked()
         self._let_expire(utc_now())
 
     def _let_expire(self, now: datetime) -> None:
@@ -125,7 +127,7 @@ class Plane:
         try:
             self._serve(self._choice.decide())
         except _UNFIT as error:
-            self._refuse(_SLICES, error)
+            self._cannot_decide(error)
 
     def heed_proxies(self) -> None:
         """Goes back where a proxy refused a slice; remembers what all of them took."""
@@ -150,7 +152,7 @@ class Plane:
                     # A proxy's refusal came between.
                     self._choice.waiting.set()
             except _UNFIT as error:
-                self._refuse(_SLICES, error)
+                self._cannot_decide(error)
 
     def _serve(self, selection: Selection) -> None:
         if selection.whole != self._choice.served.whole:
@@ -158,6 +160,10 @@ class Plane:
         self._choice.served = selection
         self._record.selected(selection)
         self._record.mended(_SELF, _SLICES)
+
+    def _cannot_decide(self, error: Exception) -> None:
+        self._refuse(_SLICES, error)
+        self._record.decided()
 
     def _refuse(self, name: str, error: Exception) -> None:
         _log.error("refused", input=name, error=str(error))

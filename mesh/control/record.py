@@ -50,6 +50,7 @@ class Record:
         self.key_ids: tuple[str, ...] = ()
         self.keys_known = False
         self._slices: dict[str, object] = {}
+        self._undecided = False
 
     def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
         """The configuration from now on."""
@@ -114,6 +115,16 @@ class Record:
             }
             for domain in sorted(served.keys() | refused.keys())
         }
+        self.decided()
+
+    def asked(self) -> None:
+        """Something newer is asked for; until it is decided on, nobody has the newest."""
+        self._undecided = True
+        self._changed.set()
+
+    def decided(self) -> None:
+        """What is published is what is to be served of all that is asked for."""
+        self._undecided = False
         self._changed.set()
 
     def refusals_of_slices(self) -> list[str]:
@@ -150,7 +161,8 @@ class Record:
         """Both proxies have all of the newest, and the edge can tell a token."""
         proxies = sorted(each for each in self._snapshots if not clients.is_client(each))
         everybody = bool(proxies) and set(proxies) <= set(self._connected())
-        return everybody and self.keys_known and all(map(self._settled, proxies))
+        known = self.keys_known and not self._undecided
+        return everybody and known and all(map(self._settled, proxies))
 
     def _settled(self, proxy: str) -> bool:
         types = self._snapshots[proxy].types

@@ -6,6 +6,7 @@ others move. Pure but for the judge, which is asked about each slice that change
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -41,21 +42,22 @@ class Selection:
 
 
 def first(good: Whole | None, wanted: Whole, judge: Judge) -> Selection:
-    """The selection of a start: `good` is what the last run served.
+    """The selection of a start: `good`, what the last run served, without a question.
+
+    What is wanted beside it is decided on while that is served. Of a first start all is
+    new: nothing is served that was not judged.
 
     Raises:
         ValueError: nothing of it can be served.
     """
-    try:
-        if good is None:
-            # Of a first start all is new: one look at the whole, and at the parts only if need be.
-            assembled = slices.assemble(wanted)
-            if judge(assembled) is None:
-                return Selection(wanted, assembled)
-        else:
-            return select(Whole(good.shared, good.by_domain), wanted, judge, {})
-    except ValueError:
-        pass
+    if good is not None and good.by_domain:
+        with contextlib.suppress(ValueError):
+            return Selection(good, slices.assemble(good))
+    with contextlib.suppress(ValueError):
+        # One look at the whole, and at the parts only if need be.
+        assembled = slices.assemble(wanted)
+        if judge(assembled) is None:
+            return Selection(wanted, assembled)
     nothing = Whole(wanted.shared, {})
     selection = select(nothing, wanted, judge, {})
     if wanted.by_domain and not selection.whole.by_domain:

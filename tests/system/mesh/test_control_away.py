@@ -15,7 +15,7 @@ from tests.system.mesh.test_slices import MOVED, replace, with_a_bad_mapping
 
 AWAY_S = 60
 CONVERGES_S = 5.0
-STARTS_S = 8.0
+RETURNS_S = 5.0
 
 
 @pytest.fixture
@@ -68,13 +68,14 @@ def test_a_minute_without_control_is_not_noticed_and_is_made_up_for_within_secon
             returned = time.monotonic()
             until(lambda: moved(asking), "what changed meanwhile to be served", 30)
             took_s = time.monotonic() - returned
+            print(f"serves after {returned - began:.2f} s, all is caught up {took_s:.2f} s later")
             until(lambda: load.good > calls + 100, "more calls", 30)
             streams.check()
         assert load.failures == []
         assert load.good > AWAY_S
-        # From its return on; before, it is a program that starts, on whatever machine this is.
+        # It returns with what was good last, before it judges anything newer.
+        assert returned - began < RETURNS_S
         assert took_s < CONVERGES_S
-        assert returned - began < STARTS_S
     finally:
         streams.stop()
         replace(mesh, good)

@@ -13,7 +13,7 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
 from mesh import policy
-from mesh.control import wire
+from mesh.control import last_good, slices, wire
 from mesh.control.authority import utc_now
 from mesh.control.inputs import Settings
 from mesh.control.plane import Plane
@@ -212,10 +212,47 @@ def test_a_restart_with_a_bad_slice_keeps_the_last_good(running: Running) -> Non
         spoilt(running.settings.contract.read_bytes(), "GetProfile")
     )
     again = running.restarted()
+    assert (slices_of(again.record), again.judged) == (before, [])
+    again.look()
     assert slices_of(again.record)["identity"]["version"] == before["identity"]["version"]
     assert slices_of(again.record)["training"]["version"] != before["training"]["version"]
     assert again.refused() == ["slice identity"]
     assert again.judged == ["identity", "training"]
+
+
+def test_what_is_newer_at_a_restart_counts_as_missing_until_it_is_decided_on(
+    running: Running,
+) -> None:
+    """A stack that starts with a newer contract is not ready with the last one."""
+    running.all_take()
+    running.settings.contract.write_bytes(
+        spoilt(running.settings.contract.read_bytes(), "GetProfile")
+    )
+    again = running.restarted()
+    again.all_take()
+    assert not again.record.ready()
+    again.plane.decide()
+    assert not again.record.ready()
+    again.all_take()
+    assert again.record.ready()
+
+
+def test_a_restart_where_the_last_good_fits_no_more_serves_what_is_wanted(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.all_take()
+    stale, assemble = last_good.read(running.settings.mesh / "slices.json"), slices.assemble
+
+    def newer(whole: slices.Whole) -> Assembled:
+        if whole is stale:
+            raise ValueError("made of what this program knows no more")
+        return assemble(whole)
+
+    monkeypatch.setattr(last_good, "read", lambda _: stale)
+    monkeypatch.setattr(slices, "assemble", newer)
+    again = running.restarted()
+    assert again.judged == ["identity integration training"]
+    assert slices_of(again.record) == slices_of(running.record)
 
 
 def test_a_first_start_with_a_bad_slice_serves_the_others(tmp_path: Path) -> None:
