@@ -41,9 +41,10 @@ class EdgeRoute:
     needs_token: bool
     limit: Limit | None
     cached: bool = False
+    """Whether answers over REST may be kept, and are asked for by their tag."""
+
     rendered: bool = False
     """Whether the service writes the JSON of its answers."""
-    """Whether answers over REST may be kept, and are asked for by their tag."""
 
     repeatable: bool = False
     """Whether the edge may send it again although it may have been begun."""
@@ -58,7 +59,10 @@ class EdgeRoute:
 
 
 def derive(contract: Contract, overrides: Overrides) -> tuple[EdgeRoute, ...]:
-    """Every route of the edge, the most particular first.
+    """Every route of the edge: first what is read most, then the most particular first.
+
+    Envoy tries one after the other: with those in the middle of its list, a small read
+    spent a tenth of what it costs the edge on the way to them.
 
     Raises:
         RouteError: a mapping cannot be served, two methods share a path, or a path
@@ -77,15 +81,37 @@ def derive(contract: Contract, overrides: Overrides) -> tuple[EdgeRoute, ...]:
             if taken is not route:
                 raise RouteError(f"{method.path} and {taken.method} both have {route.name}")
     _keep_apart(list(rest.values()))
-    return (*grpc, *sorted(rest.values(), key=_rank))
+    every = [*grpc, *sorted(rest.values(), key=_rank)]
+    first = _ahead(every, contract)
+    return (*first, *(each for each in every if each not in first))
+
+
+def _ahead(routes: list[EdgeRoute], contract: Contract) -> list[EdgeRoute]:
+    """Those whose answers are worth keeping, which are asked for again and again.
+
+    What a more particular route fits as well stays behind that one.
+    """
+    first: list[EdgeRoute] = []
+    passed: list[EdgeRoute] = []
+    for route in routes:
+        often = contract.methods[route.method].policy.HasField("cache")
+        if often and not any(_both_fit(route, each) for each in passed):
+            first.append(route)
+        else:
+            passed.append(route)
+    return first
+
+
+def _both_fit(one: EdgeRoute, other: EdgeRoute) -> bool:
+    if one.pattern is None or other.pattern is None:
+        return False
+    return one.verb == other.verb and overlap(one.pattern, other.pattern)
 
 
 def _keep_apart(rest: list[EdgeRoute]) -> None:
     """Within a domain the most particular counts; between domains nothing may be in doubt."""
     for one, other in combinations(rest, 2):
-        if one.service == other.service or one.verb != other.verb:
-            continue
-        if one.pattern and other.pattern and overlap(one.pattern, other.pattern):
+        if one.service != other.service and _both_fit(one, other):
             raise RouteError(
                 f"{one.method} ({one.name}) and {other.method} ({other.name}) are of two domains, "
                 "and one path fits both"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import betterproto2
 from envoy_data_plane.envoy.config.core.v3 import TypedExtensionConfig
+from envoy_data_plane.envoy.config.route.v3 import FilterConfig
 from envoy_data_plane.envoy.extensions.compression.brotli.compressor.v3 import Brotli
 from envoy_data_plane.envoy.extensions.compression.gzip.compressor.v3 import (
     Gzip,
@@ -17,7 +18,6 @@ from envoy_data_plane.envoy.extensions.compression.zstd.compressor.v3 import Zst
 from envoy_data_plane.envoy.extensions.filters.http.compressor.v3 import (
     Compressor,
     CompressorCommonDirectionConfig,
-    CompressorPerRoute,
     CompressorResponseDirectionConfig,
 )
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
@@ -52,9 +52,9 @@ def as_filters() -> list[HttpFilter]:
     return [_filter(name, library) for name, library in _LIBRARIES]
 
 
-def off() -> dict[str, CompressorPerRoute]:
-    """What a route says whose answers are never compressed."""
-    return {_name(name): CompressorPerRoute(disabled=True) for name, _ in _LIBRARIES}
+def off() -> dict[str, FilterConfig]:
+    """What a route says whose answers are never compressed: the filters are not made for it."""
+    return {_name(name): FilterConfig(disabled=True) for name, _ in _LIBRARIES}
 
 
 def _filter(name: str, library: betterproto2.Message) -> HttpFilter:

@@ -38,7 +38,15 @@ from gateway import limits as limit_names
 from gateway.origins import ANY, Origins
 from gateway.routes import VERBS, EdgeRoute
 from mesh import catalog
-from mesh.control.resources import compression, limits, names, retries, strict_tokens, tags
+from mesh.control.resources import (
+    compression,
+    limits,
+    names,
+    retries,
+    strict_tokens,
+    strictness,
+    tags,
+)
 from mesh.control.resources.filters import TOKEN_REQUIREMENT
 from mesh.control.resources.routes import forward, table
 from mesh.control.wire import exactly, fitting, formatted, header, pack
@@ -167,8 +175,13 @@ def _per_filter(route: EdgeRoute) -> dict[str, betterproto2.Message]:
         configs[STRIP] = _answers([_as_lines()] if route.streaming else [])
     if route.cached:
         configs[tags.FILTER] = tags.on_route(rendered=route.rendered)
-    if route.secret:
+    # What a route has no use for is not made for its calls.
+    if route.secret or route.streaming or route.pattern is None:
         configs |= compression.off()
+    if route.pattern is None:
+        configs[TRANSCODER] = FilterConfig(disabled=True)
+    if route.pattern is None or not strictness.concerns(route.verb):
+        configs[strictness.FILTER] = FilterConfig(disabled=True)
     return configs
 
 

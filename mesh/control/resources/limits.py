@@ -34,6 +34,8 @@ from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
     Mutations,
 )
 from envoy_data_plane.envoy.extensions.filters.http.ratelimit.v3 import RateLimit as SharedLimits
+from envoy_data_plane.envoy.extensions.filters.http.ratelimit.v3 import RateLimitPerRoute
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.type.metadata.v3 import MetadataKey, MetadataKeyPathSegment
 from envoy_data_plane.envoy.type.v3 import FractionalPercent
 from envoy_data_plane.google.protobuf import Struct
@@ -95,13 +97,19 @@ def on(route: Route, method: str, limit: Limit | None, refused: Meaning) -> Rout
     route.route.rate_limits = counted_by(method, limit)
     route.metadata = told(limit, refused)
     route.typed_per_filter_config[names.TOLD_LIMITS] = pack(headers(limit))
+    if limit.everywhere:
+        route.typed_per_filter_config[names.SHARED_LIMITS] = pack(RateLimitPerRoute())
     return route
 
 
-def shared(timeout: timedelta) -> SharedLimits:
-    """The filter that asks the limiter, where a route says so; without an answer it lets pass."""
+def shared(timeout: timedelta) -> HttpFilter:
+    """The filter that asks the limiter; without an answer it lets pass.
+
+    It is there for the routes that name it alone: it would make itself a client of the
+    limiter for every call, whether it asks or not.
+    """
     limiter = GrpcServiceEnvoyGrpc(cluster_name=names.workers(catalog.LIMITER))
-    return SharedLimits(
+    config = SharedLimits(
         domain=limits.DOMAIN,
         stage=_SHARED_STAGE,
         timeout=timeout,
@@ -113,6 +121,7 @@ def shared(timeout: timedelta) -> SharedLimits:
             transport_api_version=ApiVersion.V3,
         ),
     )
+    return HttpFilter(name=names.SHARED_LIMITS, typed_config=pack(config), disabled=True)
 
 
 def headers(limit: Limit) -> HeaderMutationPerRoute:

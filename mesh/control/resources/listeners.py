@@ -218,7 +218,7 @@ def _edge_filters(proof: str, tls: str, limiter_timeout_s: float) -> list[HttpFi
         # Before those that count, so that it sees in answers what they said.
         _fixed(names.TOLD_LIMITS, HeaderMutationFilter()),
         _pushed(names.LIMITS, _TYPES[names.LIMITS]),
-        _fixed(names.SHARED_LIMITS, limits.shared(seconds(limiter_timeout_s))),
+        limits.shared(seconds(limiter_timeout_s)),
         _fixed(edge_routes.BUFFER, Buffer(max_request_bytes=MAX_BODY_BYTES)),
         _fixed(edge_routes.STRIP, _of_every_answer(tls)),
         strictness.as_filter(proof),

@@ -44,7 +44,7 @@ from mesh.control.resources.filters import MAX_BODY_BYTES
 from mesh.control.resources.routes import PROOF_HEADER
 from mesh.control.wire import pack, seconds
 
-_NAME = "unknown-fields"
+FILTER = "unknown-fields"
 _ANSWER_S = 2.0
 
 
@@ -67,9 +67,14 @@ def as_filter(proof: str) -> HttpFilter:
     )
     config = ExtensionWithMatcher(
         xds_matcher=_unless_asked(),
-        extension_config=TypedExtensionConfig(name=_NAME, typed_config=pack(question)),
+        extension_config=TypedExtensionConfig(name=FILTER, typed_config=pack(question)),
     )
-    return HttpFilter(name=_NAME, typed_config=pack(config))
+    return HttpFilter(name=FILTER, typed_config=pack(config))
+
+
+def concerns(verb: str) -> bool:
+    """Whether anybody can ask of a route of this verb; the filter is not made for the others."""
+    return verb in strict.VERBS
 
 
 def _unless_asked() -> Matcher:

@@ -89,3 +89,20 @@ def test_a_path_of_one_domain_may_not_fit_what_is_anothers(contract: policy.Cont
     # Another verb is another request.
     other = dataclasses.replace(rule, verb="PUT")
     assert derive(with_http(contract, method, other), Overrides())
+
+
+def test_what_is_read_most_is_tried_first_and_overtakes_nothing_that_fits_too(
+    contract: policy.Contract,
+) -> None:
+    names = [route.name for route in derive(contract, Overrides())]
+    first = names[
+        : sum(method.policy.HasField("cache") for method in contract.methods.values()) * 2
+    ]
+    assert "GET /v1/users/*/activities/*" in first
+    assert "gRPC /palestra.training.v1.ActivityService/ListActivities" in first
+    # Beside one that is more particular it waits behind that.
+    nearer = policy.HttpRule("GET", "/v1/{name=users/*/activities/latest}", "")
+    again = [r.name for r in derive(with_http(contract, "WatchActivity", nearer), Overrides())]
+    particular = "GET /v1/users/*/activities/latest"
+    assert again.index(particular) < again.index("GET /v1/users/*/activities/*")
+    assert again.index("GET /v1/users/*/activities") < again.index(particular)
