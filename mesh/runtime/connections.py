@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
+from mesh.runtime.asking import Connection
+
 KEPT_S: Final = 30.0
 """For so long at most the pool does not see a connection: it has a lifetime to look after."""
-Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 
 
 class Connections:
@@ -66,11 +66,12 @@ class Connections:
         if status == TransactionStatus.UNKNOWN:
             # One broke: those that waited beside it may have as well, and nobody shall find out.
             for each in self._spare:
-                each.pgconn.finish()
+                each.break_off()
             await self._return_all()
 
     async def _return(self, connection: Connection) -> None:
         del self._since[connection]
+        connection.unwatch()
         # Whoever asked may have given up: the pool must not count it as taken for ever.
         await asyncio.shield(self._pool.putconn(connection))
 

@@ -1,4 +1,4 @@
-"""SQL: Core statements compiled once each, executed on a psycopg pool.
+"""SQL: Core statements compiled once each, asked on a pool of psycopg's.
 
 Owns connections, transactions and the meaning of driver errors. The pool is in
 autocommit: what must be one change is one statement, or a `transaction()`.
@@ -7,26 +7,30 @@ autocommit: what must be one change is one statement, or a `transaction()`.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq.abc import PGresult
 from psycopg.types.array import ListBinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.elements import ClauseElement
 
-from mesh.runtime.connections import Connection, Connections
+from mesh.runtime import asking
+from mesh.runtime.asking import Connection
+from mesh.runtime.connections import Connections
 from mesh.runtime.errors import MeshError, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
 
 _DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_PLACE: Final = re.compile(r"%\(([^)]+)\)s|%%")
 _CHANGES: Final = re.compile(rb"\b(?:INSERT INTO|UPDATE|DELETE FROM|MERGE INTO)\b")
-Row = tuple[Any, ...]
+Row: TypeAlias = asking.Row
 Found = TypeVar("Found")
 WAIT_FOR_CONNECTION_S = 2.0
 BY_INDEX: Final = "-c enable_seqscan=off -c enable_mergejoin=off"
@@ -50,8 +54,13 @@ class Conflict(Exception):
 class Statement:
     """A Core statement, compiled once. Parameters go by the names of its bind parameters."""
 
-    __slots__ = ("_clause", "defaults", "reads", "text")
-    text: bytes
+    _MADE = ("defaults", "formats", "order", "query", "reads")
+    __slots__ = ("_clause", *_MADE)
+    query: bytes
+    """With `$1`, `$2` … for its parameters."""
+    order: tuple[str, ...]
+    """Their names."""
+    formats: Sequence[PyFormat]
     defaults: Mapping[str, Any]
     reads: bool
     """Whether it only reads, so that it may be asked again where nobody knows if it was done."""
@@ -62,7 +71,7 @@ class Statement:
     def __getattr__(self, name: str) -> Any:
         # Asked only while a slot is empty. Compiled when it is used first: a start that
         # compiles all 272 of identity's costs a tenth of a second more.
-        if name not in ("text", "defaults", "reads"):
+        if name not in self._MADE:
             raise AttributeError(name)
         compiled = cast("SQLCompiler", self._clause.compile(dialect=_DIALECT))
         text, defaults = str(compiled), {}
@@ -76,14 +85,22 @@ class Statement:
                 text = text.replace(f"%({bind})s", written)
             else:
                 defaults[bind] = value
-        self.text, self.defaults = text.encode(), defaults
+        self.defaults = defaults
+        numbers: dict[str, int] = {}
+        self.query = _PLACE.sub(lambda found: _numbered(found, numbers), text).encode()
+        self.order, self.formats = tuple(numbers), [PyFormat.AUTO] * len(numbers)
         # A SELECT, too, changes what the CTEs in it change.
-        self.reads = _CHANGES.search(self.text) is None
+        self.reads = _CHANGES.search(self.query) is None
         return getattr(self, name)
 
     def parameters(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """`values`, completed with the literals that the statement itself holds."""
         return {**self.defaults, **values} if self.defaults else values
+
+
+def _numbered(place: re.Match[str], numbers: dict[str, int]) -> str:
+    name = place[1]
+    return f"${numbers.setdefault(name, len(numbers) + 1)}" if name else "%"
 
 
 def _written(value: object) -> str:
@@ -100,29 +117,32 @@ def _written(value: object) -> str:
 class Listing:
     """A result of many rows, of which little is looked at: values are made when asked for."""
 
-    __slots__ = ("_cursor",)
+    __slots__ = ("_connection", "_result")
 
-    def __init__(self, cursor: psycopg.AsyncCursor[Row]) -> None:
-        self._cursor = cursor
+    def __init__(self, result: PGresult, connection: Connection) -> None:
+        self._result, self._connection = result, connection
 
     def __len__(self) -> int:
-        return self._cursor.rowcount
+        return self._result.ntuples
 
     def raw(self, column: int) -> list[bytes | None]:
         """A column by its number, as PostgreSQL sends it: `bytea` as it is, `boolean` as a byte."""
-        result = self._cursor.pgresult
-        if result is None:
-            return []
-        value = result.get_value
-        return [value(row, column) for row in range(result.ntuples)]
+        value = self._result.get_value
+        return [value(row, column) for row in range(self._result.ntuples)]
 
-    async def row(self, index: int) -> Row:
-        """One row, whole."""
-        await self._cursor.scroll(index, mode="absolute")
-        found = await self._cursor.fetchone()
-        if found is None:
-            raise IndexError(index)
-        return found
+    def row(self, index: int) -> Row:
+        """One row, whole.
+
+        Raises:
+            IndexError: there is none of this number.
+        """
+        # The connection is somebody else's by now, but for how values are read.
+        reading = Transformer(self._connection)
+        reading.set_pgresult(self._result)
+        try:
+            return reading.load_row(index, tuple)
+        except psycopg.InterfaceError:
+            raise IndexError(index) from None
 
 
 class Session:
@@ -130,51 +150,42 @@ class Session:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: AsyncConnection[Row]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def transaction(self) -> AbstractAsyncContextManager[object]:
         """Makes what follows one change."""
         return self._connection.transaction()
 
-    async def _execute(
-        self, statement: Statement, values: Mapping[str, Any]
-    ) -> psycopg.AsyncCursor[Row]:
+    async def _ask(self, statement: Statement, values: Mapping[str, Any]) -> PGresult:
+        given = statement.parameters(values)
         try:
-            return await self._connection.execute(
-                statement.text,
-                statement.parameters(values),
-                binary=True,
+            return await self._connection.ask(
+                statement.query, [given[name] for name in statement.order], statement.formats
             )
         except psycopg.DatabaseError as error:
             raise _meaning(error) from error
 
     async def row(self, statement: Statement, values: Mapping[str, Any]) -> Row | None:
         """The first row, None where there is none."""
-        return await (await self._execute(statement, values)).fetchone()
+        return self._connection.first_of(await self._ask(statement, values))
 
     async def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Row]:
         """All rows."""
-        return await (await self._execute(statement, values)).fetchall()
+        return self._connection.rows_of(await self._ask(statement, values))
 
     async def listing(self, statement: Statement, values: Mapping[str, Any]) -> Listing:
         """All rows, as they came."""
-        return Listing(await self._execute(statement, values))
+        return Listing(await self._ask(statement, values), self._connection)
 
     async def run(self, statement: Statement, values: Mapping[str, Any]) -> int:
         """Runs a change; answers how many rows it touched."""
-        return (await self._execute(statement, values)).rowcount
+        return (await self._ask(statement, values)).command_tuples or 0
 
-    async def run_many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> None:
-        """Runs a change once for each set of values, in one round trip."""
-        async with self._connection.cursor() as cursor:
-            try:
-                await cursor.executemany(
-                    statement.text,
-                    [statement.parameters(each) for each in values],
-                )
-            except psycopg.DatabaseError as error:
-                raise _meaning(error) from error
+    async def run_many(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> None:
+        """Runs a change once for each set of values."""
+        for each in values:
+            await self._ask(statement, each)
 
 
 def _meaning(error: psycopg.DatabaseError) -> Exception:
@@ -186,7 +197,7 @@ def _meaning(error: psycopg.DatabaseError) -> Exception:
     return error
 
 
-async def _configure(connection: AsyncConnection[Row]) -> None:
+async def _configure(connection: Connection) -> None:
     """Lists go as binary: as text, each byte of a `bytea[]` would be written as three."""
     connection.adapters.register_dumper(list, ListBinaryDumper)
 
@@ -196,8 +207,9 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 8, application: str = "palestra") -> None:
         self.url = url
-        self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
+            connection_class=Connection,
             min_size=1,
             max_size=pool_size,
             timeout=WAIT_FOR_CONNECTION_S,
@@ -206,7 +218,8 @@ class Database:
             configure=_configure,
             kwargs={
                 "autocommit": True,
-                "prepare_threshold": 0,
+                # What is prepared `asking` knows; psycopg forgets all of it at each rollback.
+                "prepare_threshold": None,
                 "application_name": application,
                 "options": BY_INDEX,
             },

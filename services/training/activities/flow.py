@@ -113,7 +113,7 @@ class ActivityFlow:
         else:
             any_live = not rendered and rows.any_live(size)
             shown = Shown(rows.messages[:size], rows.jsons[:size], any_live)
-            last = await _place(rows, size - 1) if len(rows) > size else None
+            last = _place(rows, size - 1) if len(rows) > size else None
         answer = self._as_json if rendered else self._as_messages
         return Page(await answer(user_id, shown), last)
 
@@ -133,17 +133,17 @@ class ActivityFlow:
             found += [
                 (rows, index)
                 for index in range(len(rows))
-                if _ms((await _place(rows, index))[0]) not in wanted.except_ms
+                if _ms(_place(rows, index)[0]) not in wanted.except_ms
             ]
             if len(found) > size or len(rows) <= size:
                 break
-            window = window._replace(after=await _place(rows, len(rows) - 1))
+            window = window._replace(after=_place(rows, len(rows) - 1))
             rows = await self.store.listed(user_id, window, rendered=rendered)
         shown = found[:size]
         last = None
         if len(found) > size:
             rows, index = shown[-1]
-            last = await _place(rows, index)
+            last = _place(rows, index)
         messages = [each.messages[index] for each, index in shown]
         jsons = [each.jsons[index] for each, index in shown] if rendered else []
         return Shown(messages, jsons, any(each.any_live(size + 1) for each, _ in shown)), last
@@ -305,9 +305,9 @@ def _changed(stored: StoredActivity, editable: Editable, now: datetime) -> activ
     return message
 
 
-async def _place(rows: Listed, index: int) -> Place:
+def _place(rows: Listed, index: int) -> Place:
     message = rows.messages[index]
-    return await rows.place(index) if message is None else encoding.place_of(message)
+    return rows.place(index) if message is None else encoding.place_of(message)
 
 
 def _whole(forms: Sequence[bytes | None]) -> list[bytes]:

@@ -65,9 +65,9 @@ class Listed:
     def __len__(self) -> int:
         return len(self._rows)
 
-    async def place(self, index: int) -> Place:
+    def place(self, index: int) -> Place:
         """Where a row stands in the order; of rows with JSON only, the others say it themselves."""
-        *_, started_at, activity_id = await self._rows.row(index)
+        *_, started_at, activity_id = self._rows.row(index)
         return started_at, activity_id
 
 

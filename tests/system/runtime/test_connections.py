@@ -12,6 +12,7 @@ import pytest_asyncio
 from sqlalchemy import Float, bindparam, func, select
 
 from mesh.runtime import connections
+from mesh.runtime.asking import Connection
 from mesh.runtime.errors import Unavailable
 from mesh.runtime.sql import Database, Statement
 from tests.support.stores import Stores
@@ -109,7 +110,7 @@ async def test_whoever_gives_up_while_broken_ones_are_replaced_loses_none(
 ) -> None:
     put = database._pool.putconn
 
-    async def slowly(connection: connections.Connection) -> None:
+    async def slowly(connection: Connection) -> None:
         await asyncio.sleep(0.05)
         await put(connection)
 
