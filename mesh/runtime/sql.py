@@ -33,10 +33,14 @@ _CHANGES: Final = re.compile(rb"\b(?:INSERT INTO|UPDATE|DELETE FROM|MERGE INTO)\
 Row: TypeAlias = asking.Row
 Found = TypeVar("Found")
 WAIT_FOR_CONNECTION_S = 2.0
-BY_INDEX: Final = "-c enable_seqscan=off -c enable_mergejoin=off"
+BY_INDEX: Final = (
+    "-c enable_seqscan=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan"
+)
 """Statements here ask by a key. A plan that was made for a table while it was small, and reads
 all of it, would be kept when it is large: until it is analysed again, a batch of samples costs
-ten times as much. What has no index to go by is read whole all the same."""
+ten times as much. What has no index to go by is read whole all the same. One plan for all
+values, from the first time on: PostgreSQL would make one anew for the values of the first five
+calls, and for those of every call where it hopes for less, which costs more than most answers."""
 
 
 Undo = psycopg.Rollback
