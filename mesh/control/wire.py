@@ -6,9 +6,10 @@ Owns the type URLs and small constructors. Never decides a value.
 from __future__ import annotations
 
 import sys
+import types
 from datetime import timedelta
 from functools import cache, lru_cache
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import betterproto2
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -25,6 +26,8 @@ from envoy_data_plane.envoy.config.core.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
+Made = TypeVar("Made", bound=betterproto2.Message)
+_PACKED = "_packed"
 _PREFIX = "type.googleapis.com/envoy."
 CLUSTERS = _PREFIX + "config.cluster.v3.Cluster"
 ENDPOINTS = _PREFIX + "config.endpoint.v3.ClusterLoadAssignment"
@@ -66,6 +69,26 @@ def _default(self: Any, field_name: str) -> Any:
 def pack(message: betterproto2.Message) -> AnyMessage:
     """The message with its type URL."""
     return AnyMessage.pack(message)
+
+
+def final(message: Made) -> Made:
+    """The same, which nobody changes from now on: it is packed once, whatever it is a part of."""
+    message.__class__ = _final(type(message))
+    return message
+
+
+@cache
+def _final(kind: type[betterproto2.Message]) -> Any:
+    told = {"__module__": kind.__module__, "__bytes__": _packed_once}
+    return types.new_class(kind.__name__, (kind,), exec_body=lambda body: body.update(told))
+
+
+def _packed_once(message: Any) -> bytes:
+    known = message.__dict__.get(_PACKED)
+    if known is None:
+        known = betterproto2.Message.__bytes__(message)
+        message.__dict__[_PACKED] = known
+    return cast("bytes", known)
 
 
 def unpack(packed: AnyMessage | None) -> Any:

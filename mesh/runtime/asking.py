@@ -23,7 +23,7 @@ from psycopg.waiting import Ready, Wait
 
 Row: TypeAlias = tuple[Any, ...]
 Found = TypeVar("Found")
-MOST_PREPARED: Final = 200
+MOST_PREPARED: Final = 100
 """Statements that a backend keeps for one connection; the longest unused goes."""
 GIVES_UP_S: Final = 5.0
 """So long PostgreSQL may take to end what nobody waits for any more."""

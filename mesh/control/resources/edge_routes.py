@@ -7,6 +7,7 @@ routes there are is `gateway`'s.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import betterproto2
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation
@@ -49,7 +50,7 @@ from mesh.control.resources import (
 )
 from mesh.control.resources.filters import TOKEN_REQUIREMENT
 from mesh.control.resources.routes import forward, table
-from mesh.control.wire import exactly, fitting, formatted, header, pack
+from mesh.control.wire import exactly, final, fitting, formatted, header, pack
 from mesh.policy import Meaning
 
 CORS, JWT, LIMITS = "cors", names.JWT, names.LIMITS
@@ -64,6 +65,8 @@ _NO_PREFLIGHT = HeaderMatcher(
 )
 # The client, as the edge knows it: behind proxies of ours, the one before them.
 _CLIENT = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+# Several contracts' worth: that of today, and those that are judged.
+_MOST_KEPT = 2_000
 _HEALTH = '{"status":"SERVING"}'
 _GRPC_HEADERS = ("grpc-status", "grpc-message", "grpc-status-details-bin")
 _LEAKING = (*_GRPC_HEADERS, "grpc-accept-encoding", "grpc-encoding", "x-envoy-overloaded")
@@ -115,7 +118,13 @@ def edge(
     return configuration
 
 
+@lru_cache(maxsize=_MOST_KEPT)
 def _route(route: EdgeRoute, refused: Meaning) -> Route:
+    """Kept: a contract is drawn for each judgement of a slice, and most of it is as it was."""
+    return final(_made(route, refused))
+
+
+def _made(route: EdgeRoute, refused: Meaning) -> Route:
     cluster = names.towards(catalog.EDGE, route.service)
     again = retries.by_caller(repeatable=route.repeatable)
     action = forward(cluster, route.timeout_ms, again, rest=route.pattern is not None)
@@ -137,7 +146,7 @@ def _as_events(
     """The same way for those that ask for server-sent events."""
     if route.pattern is None or transcoding is None:
         return
-    way = _route(route, refused)
+    way = _made(route, refused)
     way.name += " as events"
     if way.match:
         way.match.headers.append(_ASKS_FOR_EVENTS)
@@ -218,22 +227,29 @@ def _other_verbs(routes: Sequence[EdgeRoute]) -> Iterator[Route]:
     for route in routes:
         allowed = verbs.pop(route.pattern.template, []) if route.pattern else []
         if allowed:
-            match = _match(route)
-            # Browsers that ask first are answered by a filter, which wants a way that leads on.
-            match.headers = [_NO_PREFLIGHT]
-            yield Route(
-                name=f"other verbs {route.pattern.template if route.pattern else ''}",
-                match=match,
-                direct_response=DirectResponseAction(status=405),
-                response_headers_to_add=[
-                    header("allow", ", ".join(sorted(allowed))),
-                    # The filter leaves out what leads nowhere. Any page may read why: it is
-                    # the same for everybody.
-                    header("access-control-allow-origin", "*"),
-                    header("access-control-expose-headers", "allow,x-request-id"),
-                ],
-                typed_per_filter_config={each: _off() for each in (TRANSCODER, LIMITS, names.FORM)},
-            )
+            yield _refusal(route, ", ".join(sorted(allowed)))
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _refusal(route: EdgeRoute, allowed: str) -> Route:
+    match = _match(route)
+    # Browsers that ask first are answered by a filter, which wants a way that leads on.
+    match.headers = [_NO_PREFLIGHT]
+    return final(
+        Route(
+            name=f"other verbs {route.pattern.template if route.pattern else ''}",
+            match=match,
+            direct_response=DirectResponseAction(status=405),
+            response_headers_to_add=[
+                header("allow", allowed),
+                # The filter leaves out what leads nowhere. Any page may read why: it is
+                # the same for everybody.
+                header("access-control-allow-origin", "*"),
+                header("access-control-expose-headers", "allow,x-request-id"),
+            ],
+            typed_per_filter_config={each: _off() for each in (TRANSCODER, LIMITS, names.FORM)},
+        )
+    )
 
 
 def _unknown() -> Route:

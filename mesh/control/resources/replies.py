@@ -36,7 +36,7 @@ from envoy_data_plane.google.protobuf import Struct
 from gateway import limits as limit_names
 from gateway.replies import Refusal, Reply, Wait
 from mesh.control.resources import faults, limits
-from mesh.control.wire import formatted, header, pack
+from mesh.control.wire import final, formatted, header, pack
 
 # What Envoy itself takes for gRPC: `application/grpcx` and `application/grpc; a=b` are none.
 _GRPC = HeaderMatcher(
@@ -58,7 +58,7 @@ def for_edge(replies: Sequence[Reply]) -> LocalReplyConfig:
     """Every refusal twice: as a status with details for gRPC, and as a JSON body."""
     native = (_header(_GRPC), _header(_NOT_TRANSCODED))
     mappers = [each for reply in replies for each in (_grpc(reply, *native), _rest(reply))]
-    return LocalReplyConfig(mappers=mappers)
+    return final(LocalReplyConfig(mappers=mappers))
 
 
 def for_node(replies: Sequence[Reply]) -> LocalReplyConfig:
@@ -66,7 +66,7 @@ def for_node(replies: Sequence[Reply]) -> LocalReplyConfig:
     mappers = [_grpc(reply) for reply in replies]
     for mapper, reply in zip(mappers, replies, strict=True):
         mapper.headers_to_add += _for_proxies(reply)
-    return LocalReplyConfig(mappers=mappers)
+    return final(LocalReplyConfig(mappers=mappers))
 
 
 def _header(matcher: HeaderMatcher) -> AccessLogFilter:
