@@ -17,7 +17,7 @@ import psycopg
 from psycopg import AsyncConnection, abc, errors
 from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
@@ -37,7 +37,7 @@ class Connection(AsyncConnection[Row]):
         self._prepared_as: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()
         self._named = 0
         self._adapting: abc.Transformer | None = None
-        self._answer: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
         self._watched: tuple[asyncio.AbstractEventLoop, int] | None = None
 
     async def ask(
@@ -94,6 +94,8 @@ class Connection(AsyncConnection[Row]):
             self.unwatch()
             raise
         if answer.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            # It may have been the last that PostgreSQL says here.
+            self.unwatch()
             raise errors.error_from_result(answer)
         return answer
 
@@ -124,19 +126,19 @@ class Connection(AsyncConnection[Row]):
             self._watched = loop, socket
         else:
             loop, _ = self._watched
-        self._answer = loop.create_future()
+        self._waiting = loop.create_future()
         try:
-            await self._answer
+            await self._waiting
         finally:
-            self._answer = None
+            self._waiting = None
 
     def _wake(self) -> None:
-        if self._answer is None:
+        if self._waiting is None:
             # Nobody asked: PostgreSQL says something by itself, or hangs up. Whoever asks
             # next finds out; until then the loop would call this for ever.
             self.unwatch()
-        elif not self._answer.done():
-            self._answer.set_result(None)
+        elif not self._waiting.done():
+            self._waiting.set_result(None)
 
     def unwatch(self) -> None:
         """Lets go of the socket: before it is closed, or somebody else waits for it."""
@@ -165,11 +167,6 @@ class Connection(AsyncConnection[Row]):
         """Ends the backend at once, whatever it does."""
         self.unwatch()
         self.pgconn.finish()
-
-    @property
-    def idle(self) -> bool:
-        """Whether it is whole, and in the middle of nothing."""
-        return self.pgconn.transaction_status == TransactionStatus.IDLE
 
     def rows_of(self, answer: PGresult) -> list[Row]:
         """All rows of an answer of this connection's."""
