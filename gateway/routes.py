@@ -81,25 +81,23 @@ def derive(contract: Contract, overrides: Overrides) -> tuple[EdgeRoute, ...]:
             if taken is not route:
                 raise RouteError(f"{method.path} and {taken.method} both have {route.name}")
     _keep_apart(list(rest.values()))
-    every = [*grpc, *sorted(rest.values(), key=_rank)]
-    first = _ahead(every, contract)
-    return (*first, *(each for each in every if each not in first))
+    return _most_read_first([*grpc, *sorted(rest.values(), key=_rank)], contract)
 
 
-def _ahead(routes: list[EdgeRoute], contract: Contract) -> list[EdgeRoute]:
-    """Those whose answers are worth keeping, which are asked for again and again.
+def _most_read_first(routes: list[EdgeRoute], contract: Contract) -> tuple[EdgeRoute, ...]:
+    """Ahead go those whose answers are worth keeping, which are asked for again and again.
 
     What a more particular route fits as well stays behind that one.
     """
     first: list[EdgeRoute] = []
-    passed: list[EdgeRoute] = []
+    others: list[EdgeRoute] = []
     for route in routes:
         often = contract.methods[route.method].policy.HasField("cache")
-        if often and not any(_both_fit(route, each) for each in passed):
+        if often and not any(_both_fit(route, each) for each in others):
             first.append(route)
         else:
-            passed.append(route)
-    return first
+            others.append(route)
+    return (*first, *others)
 
 
 def _both_fit(one: EdgeRoute, other: EdgeRoute) -> bool:
