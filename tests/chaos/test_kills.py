@@ -45,6 +45,8 @@ def assert_fsync_is_on(stack: WholeStack) -> None:
         assert bus.config_get("append*")["appendfsync"] == "always"
 
 
+@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_one_kill_of_each_kind_loses_nothing(athletes: Club, seed: int, tmp_path: Path) -> None:
     print(f"\nCHAOS_SEED={seed}")

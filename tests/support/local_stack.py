@@ -100,12 +100,22 @@ def free_port() -> int:
         return port
 
 
-def until(holds: Callable[[], object], limit_s: float, what: str) -> float:
-    """Waits until something holds; gives the seconds it took. Fails after the limit."""
+def until(
+    holds: Callable[[], object],
+    limit_s: float,
+    what: str,
+    troubles: Callable[[], object] | None = None,
+) -> float:
+    """Waits until something holds; gives the seconds it took. Fails after the limit.
+
+    `troubles` tells, when it failed, what stands in the way then.
+    """
     begun = time.monotonic()
     while not holds():
         took = time.monotonic() - begun
-        assert took < limit_s, f"not within {limit_s} s: {what}"
+        if took >= limit_s:
+            seen = f": {troubles()}" if troubles else ""
+            raise AssertionError(f"not within {limit_s} s: {what}{seen}")
         time.sleep(0.02)
     return time.monotonic() - begun
 

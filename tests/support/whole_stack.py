@@ -94,13 +94,16 @@ class WholeStack:
         return until(
             lambda: self.process(name)["restarts"] > restarts and self.is_serving(),
             within_s,
-            f"all serves again after {name} was killed: {self.troubles()}",
+            f"all serves again after {name} was killed",
+            self.troubles,
         )
 
     def troubles(self) -> list[str]:
-        """What is not serving, in words."""
-        rows = self.status()["processes"]
-        return [f"{row['name']} {row['state']}" for row in rows if row["health"] != "SERVING"]
+        """What is not serving and what was refused, in words."""
+        content = self.status()
+        idle = [each for each in content["processes"] if each["health"] != "SERVING"]
+        told = [f"{each['name']} {each['state']} for {each['since_s']} s" for each in idle]
+        return told + view.rejections(content)
 
     def database(self, role: str = ADMIN) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection to PostgreSQL as one of its roles."""

@@ -45,7 +45,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 
 from mesh import catalog
 from mesh.control.access import HEALTH, REFLECTION
-from mesh.control.wire import exactly, from_control, loopback, pack
+from mesh.control.wire import exactly, from_control, loopback, pack, pack_known
 from mesh.policy import Method
 
 PROVIDER = "mesh"
@@ -60,7 +60,7 @@ def listener(service: str) -> Listener:
         rds=Rds(config_source=from_control(), route_config_name=service),
         http_filters=[HttpFilter(name="router", typed_config=pack(Router()))],
     )
-    return Listener(name=service, api_listener=ApiListener(api_listener=pack(manager)))
+    return Listener(name=service, api_listener=ApiListener(api_listener=pack_known(manager)))
 
 
 def routes(service: str, methods: Sequence[Method]) -> RouteConfiguration:
@@ -97,7 +97,7 @@ def cluster(service: str) -> Cluster:
         name=service,
         type=ClusterDiscoveryType.EDS,
         eds_cluster_config=ClusterEdsClusterConfig(eds_config=from_control()),
-        transport_socket=TransportSocket(name=_TLS, typed_config=pack(context)),
+        transport_socket=TransportSocket(name=_TLS, typed_config=pack_known(context)),
     )
 
 

@@ -74,7 +74,16 @@ from mesh.control.resources import (
 )
 from mesh.control.resources.filters import AUDIENCE, CLAIMS, CLAIMS_OF, MAX_BODY_BYTES
 from mesh.control.resources.routes import STREAM_IDLE_S
-from mesh.control.wire import fitting, from_control, header, loopback, pack, pipe, seconds
+from mesh.control.wire import (
+    fitting,
+    from_control,
+    header,
+    loopback,
+    pack,
+    pack_known,
+    pipe,
+    seconds,
+)
 
 _FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _TYPES = {
@@ -199,7 +208,7 @@ def _listener(
     name: str, address: Address, manager: HttpConnectionManager, tls: TransportSocket | None
 ) -> Listener:
     network = Filter(
-        name="envoy.filters.network.http_connection_manager", typed_config=pack(manager)
+        name="envoy.filters.network.http_connection_manager", typed_config=pack_known(manager)
     )
     chain = FilterChain(filters=[network], transport_socket=tls)
     return Listener(name=name, address=address, filter_chains=[chain])

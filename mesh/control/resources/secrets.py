@@ -29,7 +29,7 @@ from mesh import catalog
 from mesh.control.authority import Identity
 from mesh.control.resources import names
 from mesh.control.site import SITE
-from mesh.control.wire import exactly, from_control, pack
+from mesh.control.wire import exactly, from_control, pack_known
 
 _SOCKET = "envoy.transport_sockets.tls"
 _CIPHERS = (
@@ -65,7 +65,7 @@ def server_side(service: str) -> TransportSocket:
     context = DownstreamTlsContext(
         common_tls_context=_context(service, ours), require_client_certificate=True
     )
-    return TransportSocket(name=_SOCKET, typed_config=pack(context))
+    return TransportSocket(name=_SOCKET, typed_config=pack_known(context))
 
 
 def site_side(minimum: str) -> TransportSocket:
@@ -84,14 +84,14 @@ def site_side(minimum: str) -> TransportSocket:
             alpn_protocols=["h2", "http/1.1"],
         )
     )
-    return TransportSocket(name=_SOCKET, typed_config=pack(context))
+    return TransportSocket(name=_SOCKET, typed_config=pack_known(context))
 
 
 def client_side(caller: str, service: str) -> TransportSocket:
     """Connects as `caller` to `service` and nobody else."""
     peer = exactly(catalog.spiffe_id(service))
     context = UpstreamTlsContext(common_tls_context=_context(caller, peer), sni=service)
-    return TransportSocket(name=_SOCKET, typed_config=pack(context))
+    return TransportSocket(name=_SOCKET, typed_config=pack_known(context))
 
 
 def _context(workload: str, peer: StringMatcher) -> CommonTlsContext:

@@ -46,3 +46,21 @@ def test_it_is_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     final = wire.final(made("/one"))
     assert bytes(table(final, final)) == bytes(table(final, final))
     assert sum(each is final for each in packed) == 1
+
+
+def test_what_was_packed_here_is_not_read_back() -> None:
+    manager = made("/one")
+    packed = wire.pack_known(manager)
+    assert packed == wire.pack(made("/one"))
+    assert wire.unpack(packed) is manager
+    again = type(packed).parse(bytes(packed))
+    assert wire.unpack(again) is manager
+
+
+def test_what_was_packed_long_ago_is() -> None:
+    packed = wire.pack_known(made("/one"))
+    for number in range(200):
+        wire.pack_known(made(f"/{number}"))
+    found = wire.unpack(packed)
+    assert found == made("/one")
+    assert wire.unpack(None) is None
