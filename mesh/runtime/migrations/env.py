@@ -1,13 +1,23 @@
-"""Runs revisions on the connection that `mesh.runtime.migrate` opened."""
+"""Runs revisions on the connection that `mesh.runtime.migrate` opened, or writes them down."""
 
 from __future__ import annotations
 
 from alembic import context
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    version_table=context.config.attributes["version_table"],
-    transaction_per_migration=True,
-)
+_told = context.config.attributes
+if context.is_offline_mode():
+    context.configure(
+        dialect_name="postgresql",
+        output_buffer=context.config.output_buffer,
+        version_table=_told["version_table"],
+        # One for all: a schema is there whole or not at all.
+        transaction_per_migration=False,
+    )
+else:
+    context.configure(
+        connection=_told["connection"],
+        version_table=_told["version_table"],
+        transaction_per_migration=True,
+    )
 with context.begin_transaction():
     context.run_migrations()
