@@ -1,4 +1,4 @@
-"""Envoy's message types without pydantic, each made when it is first used: half of a start.
+"""Envoy's message types without pydantic, each made when first used: half of all imports.
 
 Decides nothing about messages: the same are made, byte for byte, which a test compares.
 The unit tests import the types as they are, so that a wrong value is found there.

@@ -2,7 +2,7 @@
 
 Decides nothing about messages: the bytes are the same, which tests compare. betterproto2
 asks anew, for each field of each message, what kind of field it is, and writes each byte of
-a length to a stream of its own; half of what a decision about routes cost went there.
+a length to a stream of its own: a fifth of making and packing everything.
 """
 
 from __future__ import annotations
