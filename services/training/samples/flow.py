@@ -110,7 +110,7 @@ class SampleFlow:
         body = await self.store.chunks(activity)
         if about.sample_count and not body:
             return None
-        joined = columns.join_batches(chunks.decode_chunk(body, specs), specs)
+        joined = columns.join(chunks.decode_chunk(body, specs), specs)
         return columns.SessionColumns(
             joined.time_ms, tuple(joined.channels[index] for index in chosen)
         )

@@ -35,7 +35,7 @@ def finish(ended: Ended) -> tuple[FinishedActivity, outbox.Message]:
     """The finished activity with its streams, and the event that tells of it."""
     description = telemetry_pb2.SessionDescription.FromString(ended.stored.description)
     specs = stored_channels(description)
-    joined = columns.join_batches(chunks.decode_chunk(ended.recorded.chunks, specs), specs)
+    joined = columns.join(chunks.decode_chunk(ended.recorded.chunks, specs), specs)
     measured = {
         spec.name: columns.measured(spec, column)
         for spec, column in zip(specs, joined.channels, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
@@ -20,7 +21,13 @@ from services.training.samples.rules.archive import (
 from services.training.samples.rules.batches import RawBatch, RawColumn, check_batch
 from services.training.samples.rules.channels import ChannelSpec, Encoding
 from services.training.samples.rules.chunks import decode_chunk, encode_batches
-from services.training.samples.rules.columns import Raw, RawValues, join_batches, measured
+from services.training.samples.rules.columns import (
+    Raw,
+    RawValues,
+    SessionColumns,
+    join,
+    measured,
+)
 from services.training.samples.rules.errors import StoredBytesDamaged
 from tests.unit.training.made_sessions import (
     START_MS,
@@ -59,14 +66,36 @@ def sessions(draw: st.DrawFn) -> list[RawBatch]:
     return batches
 
 
+def joined(batches: Sequence[RawBatch], channels: Sequence[ChannelSpec]) -> SessionColumns:
+    """What is read of these batches once they are stored."""
+    return join(decode_chunk(encode_batches(batches), channels), channels)
+
+
 @given(sessions())
 def test_a_live_chunk_comes_back_byte_for_byte(batches: list[RawBatch]) -> None:
-    assert decode_chunk(encode_batches(batches), MIXED) == batches
+    pieces = decode_chunk(encode_batches(batches), MIXED)
+    assert pieces.counts == [batch.samples for batch in batches]
+    assert pieces.first_time_ms == [batch.first_time_ms for batch in batches]
+    assert pieces.time_deltas_ms == [batch.time_deltas_ms for batch in batches]
+    for place, batch in enumerate(batches):
+        sent = {column.channel: column for column in batch.columns}
+        for channel, lane in enumerate(pieces.lanes):
+            size = (batch.samples + 7) // 8
+            if channel not in sent:
+                assert lane.values[place].count(0) == len(lane.values[place])
+                assert lane.validity[place] == bytes(size)
+                continue
+            assert lane.values[place] == sent[channel].values
+            assert lane.validity[place] == (sent[channel].validity or b"\xff" * size)
+    for channel in range(len(MIXED)):
+        sent_by = [[c for c in batch.columns if c.channel == channel] for batch in batches]
+        whole = all(columns and not columns[0].validity for columns in sent_by)
+        assert (channel in pieces.gapped) is not whole
 
 
 @given(sessions())
 def test_an_archive_keeps_every_time_value_and_gap(batches: list[RawBatch]) -> None:
-    session = join_batches(batches, MIXED)
+    session = joined(batches, MIXED)
     assert np.array_equal(decode_times(encode_times(session.time_ms)), session.time_ms)
     for column in session.channels:
         again = decode_column(encode_column(column))
@@ -79,7 +108,7 @@ def test_an_archive_keeps_every_time_value_and_gap(batches: list[RawBatch]) -> N
 
 @given(sessions())
 def test_joined_columns_are_the_samples_in_their_order(batches: list[RawBatch]) -> None:
-    session = join_batches(batches, MIXED)
+    session = joined(batches, MIXED)
     times, rates = [], []
     for batch in batches:
         deltas = struct.unpack(f"<{batch.samples}i", batch.time_deltas_ms)
@@ -100,14 +129,14 @@ def test_joined_columns_are_the_samples_in_their_order(batches: list[RawBatch]) 
 def test_an_hour_is_the_same_however_it_was_cut(encoding: Encoding, per_batch: int) -> None:
     channels, batches = eight_channels(encoding), ride_batches(3_600, per_batch, encoding)
     chunks = encode_batches(batches[:3]) + encode_batches(batches[3:])
-    session = join_batches(decode_chunk(chunks, channels), channels)
+    session = join(decode_chunk(chunks, channels), channels)
     assert np.array_equal(session.time_ms, START_MS + 1000 * np.arange(3_600))
     for column, expected in zip(session.channels, raw_ride(3_600), strict=True):
         assert np.array_equal(decode_column(encode_column(column)).raw, expected)
 
 
 def test_an_hour_of_eight_channels_is_kept_in_under_36_kb() -> None:
-    session = join_batches(ride_batches(3_600, 100, Encoding.INT32), eight_channels(Encoding.INT32))
+    session = joined(ride_batches(3_600, 100, Encoding.INT32), eight_channels(Encoding.INT32))
     size = len(encode_times(session.time_ms)) + sum(len(encode_column(c)) for c in session.channels)
     assert size < 36_000
 
@@ -120,7 +149,7 @@ def test_scale_offset_and_gaps_are_applied() -> None:
 
 
 def test_no_batches_are_no_samples() -> None:
-    session = join_batches([], MIXED)
+    session = joined([], MIXED)
     assert len(session.time_ms) == 0
     assert [len(column.raw) for column in session.channels] == [0, 0, 0]
     assert len(decode_times(encode_times(session.time_ms))) == 0
@@ -148,7 +177,7 @@ def test_a_flipped_byte_in_an_archive_is_found(at: int, flip: int) -> None:
 def test_a_cut_chunk_gives_whole_batches_or_is_refused(size: int) -> None:
     one = len(CHUNK) // 2
     if size == one:
-        assert len(decode_chunk(CHUNK[:size], eight_channels(Encoding.INT32))) == 1
+        assert decode_chunk(CHUNK[:size], eight_channels(Encoding.INT32)).counts == [10]
         return
     with pytest.raises(StoredBytesDamaged):
         decode_chunk(CHUNK[:size], eight_channels(Encoding.INT32))
@@ -165,6 +194,12 @@ def test_a_chunk_read_under_other_channels_is_refused() -> None:
         decode_chunk(CHUNK, MIXED)
     with pytest.raises(StoredBytesDamaged, match="its channels need"):
         decode_chunk(CHUNK, eight_channels(Encoding.FLOAT64))
+
+
+def test_a_channel_that_a_batch_names_twice_is_refused() -> None:
+    twice = RawBatch(1, START_MS, bytes(4), (RawColumn(0, bytes(4)), RawColumn(0, bytes(4))))
+    with pytest.raises(StoredBytesDamaged, match="names channel 0 twice"):
+        decode_chunk(encode_batches([twice]), MIXED)
 
 
 def test_times_and_channels_are_not_taken_for_each_other() -> None:

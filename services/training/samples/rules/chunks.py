@@ -21,11 +21,12 @@ A chunk is a run of records, so chunks may be joined with `+`. One record:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 from zlib import crc32
 
-from services.training.samples.rules.batches import RawBatch, RawColumn
+from services.training.samples.rules.batches import RawBatch
 from services.training.samples.rules.channels import ChannelSpec
 from services.training.samples.rules.errors import StoredBytesDamaged
 
@@ -34,6 +35,27 @@ _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<BBHIQqI")
 _CRC: Final = struct.Struct("<I")
 _PREFIX: Final = _HEAD.size + _CRC.size
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A channel's pieces, one for each batch: those without the channel have zeros, none valid."""
+
+    values: list[bytes] = field(default_factory=list)
+    validity: list[bytes] = field(default_factory=list)
+    """Bits, lowest first, each batch's in bytes of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """What a chunk's batches hold, one entry for each, in order; not joined yet."""
+
+    counts: list[int]
+    first_time_ms: list[int]
+    time_deltas_ms: list[bytes]
+    lanes: Sequence[Lane]
+    gapped: set[int]
+    """Channels that not all samples have."""
 
 
 def encode_batch(batch: RawBatch) -> bytes:
@@ -62,51 +84,94 @@ def encode_batches(batches: Iterable[RawBatch]) -> bytes:
     return b"".join([encode_batch(batch) for batch in batches])
 
 
-def decode_chunk(chunk: bytes, channels: Sequence[ChannelSpec]) -> list[RawBatch]:
+def decode_chunk(chunk: bytes, channels: Sequence[ChannelSpec]) -> Pieces:
     """The batches of a chunk, or of several joined. `channels`: those it was stored under.
+
+    A watch that is looked at sends a sample or two at a time, so that an hour is thousands
+    of records: what is alike in them is worked out once, and each is only cut.
 
     Raises StoredBytesDamaged, saying where, for anything but what `encode_batch` wrote.
     """
-    batches: list[RawBatch] = []
+    pieces = Pieces([], [], [], [Lane() for _ in channels], set())
+    layouts: dict[tuple[int, bytes], _Layout] = {}
     at = 0
     while at < len(chunk):
-        batch, at = _decode_record(chunk, at, channels)
-        batches.append(batch)
-    return batches
+        at = _cut_record(chunk, at, channels, pieces, layouts)
+    return pieces
 
 
-def _decode_record(chunk: bytes, at: int, channels: Sequence[ChannelSpec]) -> tuple[RawBatch, int]:
+class _Layout(NamedTuple):
+    """Where the bodies with one directory and count have what, and where it goes."""
+
+    size: int
+    deltas: slice
+    cuts: Sequence[tuple[Callable[[bytes], None], slice]]
+    fillings: Sequence[tuple[Callable[[bytes], None], bytes]]
+
+
+def _cut_record(
+    chunk: bytes,
+    at: int,
+    channels: Sequence[ChannelSpec],
+    pieces: Pieces,
+    layouts: dict[tuple[int, bytes], _Layout],
+) -> int:
+    """Adds a record to the pieces; where the next begins."""
     start = at + _PREFIX
     if start > len(chunk):
         raise StoredBytesDamaged(f"a record's head is cut off at byte {at}")
     magic, version, columns, count, seq, first, size = _HEAD.unpack_from(chunk, at)
     if magic != _MAGIC or version != _VERSION:
         raise StoredBytesDamaged(f"no record of version {_VERSION} begins at byte {at}")
-    end = start + size
+    end: int = start + size
     if end > len(chunk):
         raise StoredBytesDamaged(f"the record of batch {seq} is cut off at byte {len(chunk)}")
     (crc,) = _CRC.unpack_from(chunk, at + _HEAD.size)
     body = chunk[start:end]
     if crc32(body, crc32(chunk[at : at + _HEAD.size])) != crc:
         raise StoredBytesDamaged(f"the checksum of batch {seq} at byte {at} does not fit")
-    return _decode_body(body, columns, count, seq, first, channels), end
+    key = count, body[: 2 * columns]
+    layout = layouts.get(key)
+    if layout is None:
+        layout = layouts[key] = _layout(count, key[1], seq, channels, pieces)
+    if layout.size != size:
+        raise StoredBytesDamaged(f"batch {seq} has {size} bytes, its channels need {layout.size}")
+    pieces.counts.append(count)
+    pieces.first_time_ms.append(first)
+    pieces.time_deltas_ms.append(body[layout.deltas])
+    for append, where in layout.cuts:
+        append(body[where])
+    for append, filling in layout.fillings:
+        append(filling)
+    return end
 
 
-def _decode_body(
-    body: bytes, columns: int, count: int, seq: int, first: int, channels: Sequence[ChannelSpec]
-) -> RawBatch:
-    at = 2 * columns
-    deltas, at = body[at : at + 4 * count], at + 4 * count
-    decoded = []
-    for channel, has_validity in zip(
-        body[0 : 2 * columns : 2], body[1 : 2 * columns : 2], strict=True
-    ):
-        if channel >= len(channels):
-            raise StoredBytesDamaged(f"batch {seq} names channel {channel} of {len(channels)}")
-        end = at + channels[channel].encoding.width * count
-        validity_end = end + ((count + 7) // 8 if has_validity else 0)
-        decoded.append(RawColumn(channel, body[at:end], body[end:validity_end]))
-        at = validity_end
-    if at != len(body):
-        raise StoredBytesDamaged(f"batch {seq} has {len(body)} bytes, its channels need {at}")
-    return RawBatch(seq, first, deltas, tuple(decoded))
+def _layout(
+    count: int, directory: bytes, seq: int, channels: Sequence[ChannelSpec], pieces: Pieces
+) -> _Layout:
+    bits = (count + 7) // 8
+    at = len(directory) + 4 * count
+    deltas = slice(len(directory), at)
+    cuts: list[tuple[Callable[[bytes], None], slice]] = []
+    fillings: list[tuple[Callable[[bytes], None], bytes]] = []
+    absent = set(range(len(channels)))
+    for channel, has_validity in zip(directory[0::2], directory[1::2], strict=True):
+        if channel not in absent:
+            there = "twice" if channel < len(channels) else f"of {len(channels)}"
+            raise StoredBytesDamaged(f"batch {seq} names channel {channel} {there}")
+        absent.discard(channel)
+        lane, end = pieces.lanes[channel], at + channels[channel].encoding.width * count
+        cuts.append((lane.values.append, slice(at, end)))
+        at = end
+        if has_validity:
+            pieces.gapped.add(channel)
+            cuts.append((lane.validity.append, slice(at, at + bits)))
+            at += bits
+        else:
+            fillings.append((lane.validity.append, b"\xff" * bits))
+    for channel in absent:
+        pieces.gapped.add(channel)
+        lane, width = pieces.lanes[channel], channels[channel].encoding.width
+        fillings.append((lane.values.append, bytes(width * count)))
+        fillings.append((lane.validity.append, bytes(bits)))
+    return _Layout(at, deltas, cuts, fillings)

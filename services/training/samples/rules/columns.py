@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.training.samples.rules.batches import RawBatch
 from services.training.samples.rules.channels import ChannelSpec, Encoding
+from services.training.samples.rules.chunks import Lane, Pieces
 
 Raw = NDArray[np.int32] | NDArray[np.float64]
 
@@ -36,55 +36,47 @@ class SessionColumns:
     channels: tuple[RawValues, ...]
 
 
-def join_batches(batches: Sequence[RawBatch], channels: Sequence[ChannelSpec]) -> SessionColumns:
-    """The batches, ordered by seq by the caller, as columns of equal length."""
-    counts = np.array([batch.samples for batch in batches], dtype=np.int64)
+def join(pieces: Pieces, channels: Sequence[ChannelSpec]) -> SessionColumns:
+    """What `decode_chunk` cut under these channels, as columns of equal length."""
+    counts = np.array(pieces.counts, dtype=np.int64)
     ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(batches) else 0
-    parts: list[list[tuple[int, bytes, bytes]]] = [[] for _ in channels]
-    for position, batch in enumerate(batches):
-        for channel, values, validity in batch.columns:
-            parts[channel].append((position, values, validity))
     starts = ends - counts
-    joined = tuple(
-        _join_column(spec, part, starts, counts, total)
-        for spec, part in zip(channels, parts, strict=True)
+    place = _places_of_bits(starts, counts) if pieces.gapped else None
+    return SessionColumns(
+        _join_times(pieces, starts, counts),
+        tuple(
+            _join_column(spec, lane, place if channel in pieces.gapped else None)
+            for channel, (spec, lane) in enumerate(zip(channels, pieces.lanes, strict=True))
+        ),
     )
-    return SessionColumns(_join_times(batches, starts, counts, total), joined)
 
 
 def _join_times(
-    batches: Sequence[RawBatch], starts: NDArray[np.int64], counts: NDArray[np.int64], total: int
+    pieces: Pieces, starts: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Within each batch first + the running sum of its deltas, in one pass over all."""
-    if not total:
+    if not pieces.counts:
         return np.empty(0, dtype=np.int64)
-    deltas = np.frombuffer(b"".join([b.time_deltas_ms for b in batches]), "<i4")
+    deltas = np.frombuffer(b"".join(pieces.time_deltas_ms), "<i4")
     running = np.cumsum(deltas, dtype=np.int64)
-    first = np.array([batch.first_time_ms for batch in batches], dtype=np.int64)
+    first = np.array(pieces.first_time_ms, dtype=np.int64)
     return running + np.repeat(first - running[starts], counts)
 
 
-def _join_column(
-    spec: ChannelSpec,
-    parts: Sequence[tuple[int, bytes, bytes]],
-    starts: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    total: int,
-) -> RawValues:
+def _places_of_bits(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each sample, which bit of all batches' validity is its: each begins a byte anew."""
+    sizes = 8 * ((counts + 7) // 8)
+    begins = np.cumsum(sizes) - sizes
+    return np.arange(counts.sum(), dtype=np.int64) + np.repeat(begins - starts, counts)
+
+
+def _join_column(spec: ChannelSpec, lane: Lane, place: NDArray[np.int64] | None) -> RawValues:
     dtype = np.dtype("<i4" if spec.encoding is Encoding.INT32 else "<f8")
-    if len(parts) == len(counts) and not any(validity for _, _, validity in parts):
-        return RawValues(np.frombuffer(b"".join([v for _, v, _ in parts]), dtype), None)
-    raw, valid = np.zeros(total, dtype=dtype), np.zeros(total, dtype=np.bool_)
-    for position, values, validity in parts:
-        start, count = int(starts[position]), int(counts[position])
-        raw[start : start + count] = np.frombuffer(values, dtype)
-        valid[start : start + count] = (
-            np.unpackbits(np.frombuffer(validity, np.uint8), count=count, bitorder="little")
-            if validity
-            else True
-        )
-    return RawValues(raw, valid)
+    raw = np.frombuffer(b"".join(lane.values), dtype)
+    if place is None:
+        return RawValues(raw, None)
+    bits = np.frombuffer(b"".join(lane.validity), np.uint8)
+    return RawValues(raw, np.unpackbits(bits, bitorder="little")[place].view(np.bool_))
 
 
 def measured(spec: ChannelSpec, column: RawValues) -> NDArray[np.float64]:
