@@ -51,6 +51,9 @@ TRIES: Final = 5
 ENDS_AT_ONCE: Final = 4
 """Sessions that end at the same time in this worker. A race's watches all stop at once: what
 is asked meanwhile finds connections of the database free, and no queue of ends before it."""
+SHORT_SAMPLES: Final = 1_000
+"""What is made whole in the loop itself, in a millisecond or two. A thread would cost more:
+it and the loop take the interpreter from each other at every system call."""
 
 
 class Run(NamedTuple):
@@ -265,12 +268,16 @@ class TrackerFlow:
             raise BatchMalformed("the session has no activity")
         chosen = activity_pb2.Activity.FromString(recorded.message).audience
         audience = Audience(chosen) if chosen else await self.defaults.audience(session.user_id)
-        # A long session takes tens of milliseconds; live ones must not wait for it.
-        done, event = await asyncio.get_running_loop().run_in_executor(
-            self._pool,
-            finishing.finish,
-            finishing.Ended(session, epoch, stored, recorded, closing.summary, ended_at, audience),
+        ended = finishing.Ended(
+            session, epoch, stored, recorded, closing.summary, ended_at, audience
         )
+        if stored.sample_count <= SHORT_SAMPLES:
+            done, event = finishing.finish(ended)
+        else:
+            # Tens of milliseconds; live ones must not wait for it.
+            done, event = await asyncio.get_running_loop().run_in_executor(
+                self._pool, finishing.finish, ended
+            )
         return await self.store.finish(done, event)
 
 
