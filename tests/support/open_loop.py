@@ -11,11 +11,21 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tests.load.http1 import Connection, NotUnderstood
 
-MOST_AT_ONCE = 512
+MOST_AT_ONCE = 2_048
 _BODY_SHOWN = 200
+_LATE = 504
+
+
+class Late(NamedTuple):
+    """A request whose deadline passed (504), by `time.monotonic`."""
+
+    kind: str
+    begun_s: float
+    ended_s: float
 
 
 @dataclass(slots=True)
@@ -24,7 +34,8 @@ class Tally:
 
     sent: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    """By phase, request and status."""
+    """By phase, request and status; the late ones are among them."""
+    late: list[Late] = field(default_factory=list)
     words: dict[str, str] = field(default_factory=dict)
     """The first body of each kind of failure."""
     slowest_s: float = 0.0
@@ -77,7 +88,10 @@ class OpenLoop:
         self.tally.slowest_s = max(self.tally.slowest_s, time.monotonic() - begun)
         if answer.status != 200:
             words = answer.body[:_BODY_SHOWN].decode(errors="replace")
-            self._failed(f"{phase}: {name}: {answer.status}", words)
+            kind = f"{phase}: {name}: {answer.status}"
+            self._failed(kind, words)
+            if answer.status == _LATE:
+                self.tally.late.append(Late(kind, begun, time.monotonic()))
 
     def _failed(self, kind: str, words: str) -> None:
         self.tally.failures[kind] += 1

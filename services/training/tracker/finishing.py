@@ -1,4 +1,4 @@
-"""From a session's batches to a finished activity. Pure work; that of a long one is done off the loop."""
+"""From a session's batches to a finished activity. Pure work; of a long one, off the loop."""
 
 from __future__ import annotations
 

@@ -7,12 +7,14 @@ where another worker was faster. Nothing is acknowledged before it is durable.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from mesh.runtime import outbox
 from mesh.runtime.clock import Clock as ReadClock
 from mesh.runtime.errors import Unavailable
 from palestra.training.v1 import activity_pb2, telemetry_pb2
@@ -45,7 +47,13 @@ from services.training.tracker.rules.sessions import (
     OpenAction,
     SessionRow,
 )
-from services.training.tracker.store import Append, NewActivity, StoredSession, TrackerStore
+from services.training.tracker.store import (
+    Append,
+    FinishedActivity,
+    NewActivity,
+    StoredSession,
+    TrackerStore,
+)
 
 TRIES: Final = 5
 ENDS_AT_ONCE: Final = 4
@@ -54,6 +62,10 @@ is asked meanwhile finds connections of the database free, and no queue of ends 
 SHORT_SAMPLES: Final = 1_000
 """What is made whole in the loop itself, in a millisecond or two. A thread would cost more:
 it and the loop take the interpreter from each other at every system call."""
+PAUSES: Final = 5
+"""How many times as long as one of these took, the loop has for others before the next: who
+reads meanwhile waits for one of them, and not for all that end together. The longer for a
+machine that is short of time, since what is measured is the clock's."""
 
 
 class Run(NamedTuple):
@@ -95,6 +107,7 @@ class TrackerFlow:
     clock: ReadClock
     defaults: Defaults
     _ending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ENDS_AT_ONCE))
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _pool: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="summary")
     )
@@ -272,13 +285,22 @@ class TrackerFlow:
             session, epoch, stored, recorded, closing.summary, ended_at, audience
         )
         if stored.sample_count <= SHORT_SAMPLES:
-            done, event = finishing.finish(ended)
+            done, event = await self._in_the_loop(ended)
         else:
             # Tens of milliseconds; live ones must not wait for it.
             done, event = await asyncio.get_running_loop().run_in_executor(
                 self._pool, finishing.finish, ended
             )
         return await self.store.finish(done, event)
+
+    async def _in_the_loop(self, ended: finishing.Ended) -> tuple[FinishedActivity, outbox.Message]:
+        await self._turn.acquire()
+        begun = time.monotonic()
+        try:
+            return finishing.finish(ended)
+        finally:
+            pause_s = PAUSES * (time.monotonic() - begun)
+            asyncio.get_running_loop().call_later(pause_s, self._turn.release)
 
 
 def _decide(run: Run, memory: Known | None) -> _Plan:
