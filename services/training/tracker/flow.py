@@ -59,9 +59,10 @@ TRIES: Final = 5
 ENDS_AT_ONCE: Final = 4
 """Sessions that end at the same time in this worker. A race's watches all stop at once: what
 is asked meanwhile finds connections of the database free, and no queue of ends before it."""
-SHORT_SAMPLES: Final = 1_000
-"""What is made whole in the loop itself, in a millisecond or two. A thread would cost more:
-it and the loop take the interpreter from each other at every system call."""
+SHORT_BYTES: Final = 64 << 10
+"""Of batches, some 1,000 samples of ten channels: what is made whole in the loop itself, in a
+millisecond or two. A thread would cost more: it and the loop take the interpreter from each
+other at every system call."""
 PAUSES: Final = 5
 """How many times as long as one of these took, the loop has for others before the next: who
 reads meanwhile waits for one of them, and not for all that end together. The longer for a
@@ -284,7 +285,7 @@ class TrackerFlow:
         ended = finishing.Ended(
             session, epoch, stored, recorded, closing.summary, ended_at, audience
         )
-        if stored.sample_count <= SHORT_SAMPLES:
+        if len(recorded.chunks) <= SHORT_BYTES:
             done, event = await self._in_the_loop(ended)
         else:
             # Tens of milliseconds; live ones must not wait for it.
