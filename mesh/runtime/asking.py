@@ -17,7 +17,7 @@ import psycopg
 from psycopg import AsyncConnection, abc, errors
 from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
@@ -25,8 +25,10 @@ Row: TypeAlias = tuple[Any, ...]
 Found = TypeVar("Found")
 MOST_PREPARED: Final = 100
 """Statements that a backend keeps for one connection; the longest unused goes."""
-GIVES_UP_S: Final = 5.0
-"""So long PostgreSQL may take to end what nobody waits for any more."""
+GIVES_UP_S: Final = 1.0
+"""So long PostgreSQL may take to end what nobody waits for any more, before it is told again."""
+GIVES_UP_TRIES: Final = 5
+"""It does not hear of it while it still reads the statement: a large one, on a busy machine."""
 
 
 class Connection(AsyncConnection[Row]):
@@ -149,9 +151,12 @@ class Connection(AsyncConnection[Row]):
 
     async def _give_up(self) -> None:
         """Ends what is under way; what cannot be ended the pool closes."""
-        with contextlib.suppress(psycopg.Error):
-            await self.cancel_safe(timeout=GIVES_UP_S)
-            await self.wait(_drained(self.pgconn), timeout=GIVES_UP_S)
+        for _ in range(GIVES_UP_TRIES):
+            with contextlib.suppress(psycopg.Error):
+                await self.cancel_safe(timeout=GIVES_UP_S)
+                await self.wait(_drained(self.pgconn), timeout=GIVES_UP_S)
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                return
 
     async def wait(self, gen: PQGen[Found], *args: Any, **kwargs: Any) -> Found:
         """As psycopg does it, which watches the socket by itself."""
