@@ -12,16 +12,17 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from mesh.local.places import ROOT
 
 NOTICED_S: Final = 0.1
 _NAP_S: Final = 0.005
 _PRIORITY: Final = 50
+_FIRST: Final = "first"
 
 
 class Stop(NamedTuple):
@@ -57,35 +58,45 @@ def watched() -> Iterator[Stops]:
             )
             ending.enter_context(looker)
             lookers.append(looker)
+            stops.proven = _said(looker).readline() == f"{_FIRST}\n" and stops.proven
         yield stops
         for looker in lookers:
-            lines = looker.communicate(timeout=10)[0].splitlines()
-            stops.proven = stops.proven and lines[:1] == ["first"]
-            stops.told += _read(lines[1:])
+            stops.told += told(looker)
 
 
-def _read(lines: Sequence[str]) -> list[Stop]:
-    told = [line.split() for line in lines]
-    return [Stop(int(core), float(begun), float(ended)) for core, begun, ended in told]
+def told(looker: subprocess.Popen[str]) -> list[Stop]:
+    """Ends a process that looks, once it has said how; what it has seen."""
+    assert looker.stdin is not None
+    looker.stdin.close()
+    lines = [line.split() for line in _said(looker)]
+    return [Stop(int(core), float(begun), float(ended)) for core, begun, ended in lines]
+
+
+def _said(looker: subprocess.Popen[str]) -> IO[str]:
+    assert looker.stdout is not None
+    return looker.stdout
 
 
 def _look(core: int) -> None:
-    """Until the input ends; then tells all."""
+    """Says first whether it comes before all others; when the input ends, what it has seen."""
     os.sched_setaffinity(0, {core})
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
     except PermissionError:
-        print("among the others")
+        print("among the others", flush=True)
         sys.stdin.read()
         return
+    print(_FIRST, flush=True)
     stops: list[Stop] = []
-    before = time.monotonic()
-    while not select.select([0], [], [], _NAP_S)[0]:
+    before, ending = time.monotonic(), False
+    while not ending:
+        ending = bool(select.select([0], [], [], _NAP_S)[0])
         now = time.monotonic()
         if now - before > NOTICED_S:
             stops.append(Stop(core, before, now))
         before = now
-    print("first", *(f"{each.core} {each.begun_s} {each.ended_s}" for each in stops), sep="\n")
+    for each in stops:
+        print(each.core, each.begun_s, each.ended_s)
 
 
 if __name__ == "__main__":
