@@ -27,7 +27,8 @@ async def serve(path: Path, crew: Crew, workers: Mapping[str, int]) -> asyncio.S
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await asyncio.wait_for(reader.readline(), _ASK_S)
+            async with asyncio.timeout(_ASK_S):
+                line = await reader.readline()
             writer.write(json.dumps(await _answer(crew, workers, line)).encode() + b"\n")
             await writer.drain()
         except (OSError, TimeoutError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from pathlib import Path
 
 from mesh.local.probes import ANSWER_S, polled
@@ -142,15 +141,17 @@ def worker(socket: Path) -> Probe:
             try:
                 watch = await HealthWatch.open(socket)
                 try:
-                    health = await asyncio.wait_for(watch.next(), ANSWER_S)
+                    async with asyncio.timeout(ANSWER_S):
+                        health = await watch.next()
                     yield health
                     # The call is held only while it serves: a held call delays a drain.
                     while health is Health.SERVING:
-                        with suppress(TimeoutError):
-                            health = await asyncio.wait_for(watch.next(), _RENEW_S)
-                            yield health
-                            continue
-                        break
+                        try:
+                            async with asyncio.timeout(_RENEW_S):
+                                health = await watch.next()
+                        except TimeoutError:
+                            break
+                        yield health
                 finally:
                     watch.close()
                 if health is Health.SERVING:

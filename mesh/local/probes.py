@@ -26,7 +26,8 @@ def polled(check: Callable[[int], Awaitable[bool]]) -> Probe:
     async def probe(pid: int) -> AsyncGenerator[Health, None]:
         while True:
             try:
-                ready = await asyncio.wait_for(check(pid), ANSWER_S)
+                async with asyncio.timeout(ANSWER_S):
+                    ready = await check(pid)
                 health = Health.SERVING if ready else Health.NOT_SERVING
             except (OSError, EOFError, TimeoutError):
                 health = Health.SILENT

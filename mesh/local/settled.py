@@ -18,6 +18,7 @@ from mesh.local.spec import Spec
 _WAIT_S = 20.0
 _LOOK_S = 0.05
 _FORGET_S = 5.0
+_ANSWER_S = 5.0
 
 
 def _taken(port: int) -> StackError:
@@ -120,9 +121,8 @@ def _proxy_of(spec: Spec) -> str:
 
 async def _known(places: Places, proxy: str, path: str) -> bool:
     try:
-        found = await asyncio.wait_for(
-            envoy.get(places.run / f"{proxy}.admin.sock", "/clusters"), 5
-        )
+        async with asyncio.timeout(_ANSWER_S):
+            found = await envoy.get(places.run / f"{proxy}.admin.sock", "/clusters")
     except (OSError, EOFError, TimeoutError):
         return True
     return f"::{path}::".encode() in found
@@ -131,7 +131,8 @@ async def _known(places: Places, proxy: str, path: str) -> bool:
 async def _healthy(places: Places, proxy: str, paths: list[str]) -> bool:
     admin = places.run / f"{proxy}.admin.sock"
     try:
-        known = await asyncio.wait_for(envoy.get(admin, "/clusters"), 5.0)
+        async with asyncio.timeout(_ANSWER_S):
+            known = await envoy.get(admin, "/clusters")
     except (OSError, EOFError, TimeoutError):
         return False
     return all(f"{path}::health_flags::healthy\n".encode() in known for path in paths)

@@ -39,12 +39,19 @@ class Connections:
         """
         if self._spare:
             return self._spare.pop()
+        task = asyncio.current_task()
+        given_up = task.cancelling() if task else 0
         self._waiting += 1
         try:
             connection = await self._pool.getconn()
         finally:
             self._waiting -= 1
         self._since[connection] = time.monotonic()
+        if task and task.cancelling() > given_up:
+            # The pool waits by `asyncio.wait_for`, and until Python 3.12 that forgets who gives
+            # up at the instant at which what he waits for comes.
+            await self.give(connection)
+            raise asyncio.CancelledError
         return connection
 
     async def give(self, connection: Connection) -> None:

@@ -43,7 +43,8 @@ async def serve(address: str) -> asyncio.AbstractServer | None:
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        request = await asyncio.wait_for(reader.readuntil(_HEADER_END), timeout=5)
+        async with asyncio.timeout(5):
+            request = await reader.readuntil(_HEADER_END)
         found = request.startswith(b"GET /metrics ")
         body = generate_latest() if found else b"GET /metrics is all there is\n"
         status = b"200 OK" if found else b"404 Not Found"

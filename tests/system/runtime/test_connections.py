@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import psycopg
 import pytest
 import pytest_asyncio
+from psycopg_pool.pool_async import WaitingClient
 from sqlalchemy import Float, bindparam, func, select
 
 from mesh.runtime import connections
@@ -141,6 +143,30 @@ async def test_whoever_gives_up_in_the_middle_leaves_none_busy(database: Databas
             await asking
     async with asyncio.timeout(5):
         assert await asyncio.gather(*(backend(database) for _ in range(POOL)))
+
+
+async def test_whoever_gives_up_as_one_comes_has_given_up(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.11's `wait_for` forgets a cancellation that comes with what it waits for."""
+    came = WaitingClient.set
+
+    async def comes(place: WaitingClient[Connection], one: Connection) -> bool:
+        accepted = await came(place, one)
+        asking.cancel()
+        return accepted
+
+    async with AsyncExitStack() as taken:
+        for _ in range(POOL):
+            await taken.enter_async_context(database.session())
+        asking = asyncio.create_task(slept(database, 30))
+        while not database._connections._waiting:
+            await asyncio.sleep(0)
+        monkeypatch.setattr(WaitingClient, "set", comes)
+    await asyncio.wait({asking}, timeout=5)
+    assert asking.cancelled()
+    async with asyncio.timeout(5):
+        assert len(set(await asyncio.gather(*(slept(database, 0.1) for _ in range(POOL))))) == POOL
 
 
 async def test_a_change_that_was_not_finished_is_no_ones_next_transaction(
