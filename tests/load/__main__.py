@@ -22,6 +22,7 @@ from tests.load import (
     machine,
     measure,
     noise,
+    pace,
     peers,
     picture,
     report,
@@ -146,15 +147,19 @@ def _open_files() -> None:
 
 def _tell(asked: argparse.Namespace, described: dict[str, Any], measured: list[Rounds]) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    paced = pace.of(measured, described["reference_us"]["median"])
     console.print(report.table(measured))
     console.print()
-    console.print(report.targets(measured))
-    for line in [*report.notes(measured), *machine.words(described)]:
+    console.print(report.targets(measured, paced))
+    for line in [*report.notes(measured), *machine.words(described), *pace.words(paced)]:
         console.print(line, style="dim", highlight=False)
     settings = {"seconds": asked.seconds, "rounds": asked.rounds}
     title = f"Palestra {described['commit']}: CPU of every process, by what it was used for"
     for path, content in (
-        (asked.json, json.dumps(report.document(described, settings, measured), indent=2) + "\n"),
+        (
+            asked.json,
+            json.dumps(report.document(described, settings, paced, measured), indent=2) + "\n",
+        ),
         (asked.svg, picture.draw(measured, title, machine.words(described)[0])),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,10 +9,11 @@ from typing import Any
 from rich.table import Table
 
 from tests.load.figures import Rounds
+from tests.load.pace import Pace
 from tests.load.targets import sessions_per_core
 
 NOTHING = "–"
-SCHEMA = 2
+SCHEMA = 3
 
 
 _ALONE = ("edge", "node", "identity", "integration", "training", "postgres", "redis", "peer")
@@ -56,17 +57,24 @@ def _rest(costs: Mapping[str, float] | None) -> float | None:
     return sum(us for group, us in costs.items() if group not in _ALONE)
 
 
-def targets(measured: Sequence[Rounds]) -> Table:
-    """A row for each target: what was measured, and whether it holds."""
+def targets(measured: Sequence[Rounds], pace: Pace | None) -> Table:
+    """A row for each target: what was measured, whether it holds, and what the measured
+    would be where the targets are for, by the yardstick that gives the most.
+    """
     shown = _empty()
     shown.add_column("CPU µs of", no_wrap=True)
-    for title in ("at most", "measured", "holds"):
+    for title in ("at most", "measured", "holds", "at the pace there"):
         shown.add_column(title, justify="right", no_wrap=True)
     for each in measured:
         if (target := each.target) is not None:
             verdict = "[green]yes[/]" if each.hit else "[red]NO[/]"
             shown.add_row(
-                each.name, target.words, number(target.most_us), number(each.held), verdict
+                each.name,
+                target.words,
+                number(target.most_us),
+                number(each.held),
+                verdict,
+                number(each.held / pace.least if pace and each.held is not None else None),
             )
     return shown
 
@@ -99,13 +107,19 @@ def number(value: float | None) -> str:
 
 
 def document(
-    machine: Mapping[str, Any], settings: Mapping[str, Any], measured: Sequence[Rounds]
+    machine: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    pace: Pace | None,
+    measured: Sequence[Rounds],
 ) -> dict[str, Any]:
-    """`{"schema", "machine", "settings", "scenarios"}`; times in ms, CPU in µs for one unit."""
+    """`{"schema", "machine", "settings", "pace", "scenarios"}`; times in ms, CPU in µs for one
+    unit, the pace in times of what the same costs where the targets are for.
+    """
     return {
         "schema": SCHEMA,
         "machine": dict(machine),
         "settings": dict(settings),
+        "pace": pace and pace._asdict(),
         "scenarios": [_entry(each) for each in measured],
     }
 
