@@ -32,11 +32,15 @@ PEERS_US: Final[Mapping[str, float]] = {
 
 
 class Pace(NamedTuple):
-    """How many times as much as there a µs of work takes here: by the yardstick that says
-    the least, and by the one that says the most."""
+    """How many times as much as there the same costs here, by the yardsticks."""
 
     least: float
+    middle: float
     most: float
+
+    def there(self, us: float) -> tuple[float, float, float]:
+        """What `us` of here would be there: by the yardstick in the middle, at least, at most."""
+        return us / self.middle, us / self.most, us / self.least
 
 
 def of(measured: Sequence[Rounds], reference_us: float) -> Pace | None:
@@ -46,11 +50,12 @@ def of(measured: Sequence[Rounds], reference_us: float) -> Pace | None:
         return None
     times = [median(totals) / PEERS_US[name] for name, totals in found.items()]
     times.append(reference_us / WORK_US)
-    return Pace(min(times), max(times))
+    return Pace(min(times), median(times), max(times))
 
 
 def words(pace: Pace | None) -> list[str]:
     """The pace in a line; none of none."""
     if pace is None:
         return []
-    return [f"The pace: {pace.least:.2f} to {pace.most:.2f} times what the same cost there"]
+    times = f"{pace.middle:.2f} times ({pace.least:.2f} to {pace.most:.2f})"
+    return [f"The pace: {times} what the same cost there"]

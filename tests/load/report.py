@@ -58,8 +58,8 @@ def _rest(costs: Mapping[str, float] | None) -> float | None:
 
 
 def targets(measured: Sequence[Rounds], pace: Pace | None) -> Table:
-    """A row for each target: what was measured, whether it holds, and what the measured
-    would be where the targets are for, by the yardstick that gives the most.
+    """A row for each target: what was measured, whether it holds, and what would have been
+    measured on the machine that the targets are for: in the middle, and from … to.
     """
     shown = _empty()
     shown.add_column("CPU µs of", no_wrap=True)
@@ -74,9 +74,16 @@ def targets(measured: Sequence[Rounds], pace: Pace | None) -> Table:
                 number(target.most_us),
                 number(each.held),
                 verdict,
-                number(each.held / pace.least if pace and each.held is not None else None),
+                _there(each.held, pace),
             )
     return shown
+
+
+def _there(held_us: float | None, pace: Pace | None) -> str:
+    if held_us is None or pace is None:
+        return NOTHING
+    middle, least, most = map(number, pace.there(held_us))
+    return f"{middle} ({least}-{most})"
 
 
 def notes(measured: Sequence[Rounds]) -> list[str]:

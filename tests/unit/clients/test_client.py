@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -45,6 +45,39 @@ async def signed_in(community: Community) -> AsyncIterator[Palestra]:
     async with community_server(community) as target, Palestra(target) as palestra:
         assert await palestra.login("ada@example.org", "long enough") == USER
         yield palestra
+
+
+@asynccontextmanager
+async def far_away(target: str, late_s: float) -> AsyncIterator[str]:
+    """A way to `target` on which a new connection is answered late: distance, TLS, a phone."""
+    host, _, port = target.rpartition(":")
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65_536):
+            writer.write(piece)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(late_s)
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        with suppress(OSError):
+            await asyncio.gather(pass_on(reader, far_writer), pass_on(far_reader, writer))
+
+    relay = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with relay:
+        yield f"127.0.0.1:{relay.sockets[0].getsockname()[1]}"
+
+
+async def test_a_connection_may_take_its_time() -> None:
+    """A sign-in is never repeated by itself: the first attempt must do."""
+    community = Community()
+    async with (
+        community_server(community) as target,
+        far_away(target, late_s=0.6) as relay,
+        Palestra(relay) as palestra,
+    ):
+        assert await palestra.login("ada@example.org", "long enough") == USER
+    assert community.calls["Login"] == 1
 
 
 async def test_registering_signs_in_and_logging_out_forgets() -> None:

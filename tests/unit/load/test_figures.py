@@ -100,13 +100,13 @@ def test_the_document_is_json_and_holds_what_was_measured() -> None:
     told = report.document(
         {"cores": 2},
         {"rounds": 1},
-        Pace(2.0, 3.0),
+        Pace(1.0, 2.0, 3.0),
         [_rounds(_measured(4, [1.0, 5.0], failed=3)), _rounds(_measured(0, []))],
     )
     assert json.loads(json.dumps(told)) == told
     first, nothing = told["scenarios"]
     assert (told["schema"], told["machine"]) == (report.SCHEMA, {"cores": 2})
-    assert told["pace"] == {"least": 2.0, "most": 3.0}
+    assert told["pace"] == {"least": 1.0, "middle": 2.0, "most": 3.0}
     assert (first["units"], first["failed"], first["per_s"]) == (4, 3, 2.0)
     assert (first["p50_ms"], first["p99_ms"]) == (1.0, 5.0)
     assert first["cpu_us_per_unit"] == {"edge": 25.0, "training": 75.0}
@@ -152,12 +152,12 @@ def test_the_targets_are_told_with_what_was_measured() -> None:
                 _rounds(_measured(1, [1.0]), name="health"),
                 _rounds(_measured(1, [1.0], failed=1)),
             ],
-            Pace(2.0, 3.0),
+            Pace(1.0, 2.0, 4.0),
         )
     )
     assert title.split()[-7:] == ["most", "measured", "holds", "at", "the", "pace", "there"]
-    assert hit.split() == ["get", "all", "1,300", "400", "yes", "200"]
-    assert missed.split()[-2:] == ["NO", "200"]
+    assert hit.split() == ["get", "all", "1,300", "400", "yes", "200", "(100-400)"]
+    assert missed.split()[-3:] == ["NO", "200", "(100-400)"]
 
 
 def test_a_table_of_nothing_is_a_table() -> None:

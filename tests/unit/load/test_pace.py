@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.load import pace
 from tests.load.figures import Measured, Rounds, Tally
 
@@ -19,9 +21,9 @@ def test_the_yardsticks_say_the_least_and_the_most() -> None:
     dearer = _rounds("get-peer", *(pace.PEERS_US["get-peer"] * each for each in (9.0, 4.0, 1.0)))
     found = pace.of([*_peers(3.0)[1:], dearer, _rounds("get", 1.0)], pace.WORK_US * 2.0)
     assert found is not None
-    assert found.most == 4.0
-    assert found.least == 2.0
-    assert pace.words(found) == ["The pace: 2.00 to 4.00 times what the same cost there"]
+    assert found == pytest.approx((2.0, 3.0, 4.0))
+    assert found.there(1_200.0) == pytest.approx((400.0, 300.0, 600.0))
+    assert pace.words(found) == ["The pace: 3.00 times (2.00 to 4.00) what the same cost there"]
 
 
 def test_without_every_peer_there_is_no_pace() -> None:
