@@ -31,6 +31,8 @@ if [ ! -x "$venv/bin/python" ] || ! usable "$venv/bin/python"; then
 fi
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "palestra: installing the locked dependencies" >&2
+    # What is broken off here was not installed, whatever was before.
+    rm -f "$stamp"
     # The lock holds all there is: working that out anew takes pip three times as long as
     # installing it. `pip check` says where it does not.
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
