@@ -8,8 +8,9 @@ bin := .venv/bin
 python := $(bin)/python
 # What `make protos-breaking` compares the contract with.
 AGAINST ?= main
-# Two processes of tests, a file each: they mostly wait, for servers of their own.
-parallel := -n 2 --dist loadfile
+# Two processes of tests, a file each: they mostly wait, for servers of their own. In the order
+# of the files, for the last are small: by the number of tests, the longest would come last.
+parallel := -n 2 --dist loadfile --no-loadscope-reorder
 # Whoever adds a slow test sees it.
 slowest := --durations 20 --durations-min 5
 # What `make bench-compare` compares.

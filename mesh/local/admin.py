@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from mesh.local.errors import StackError
 from mesh.local.places import ROOT, Places, read_json
-from mesh.local.stores import provision
+from mesh.local.stores import database
 
 _SERVICE = "identity"
 
@@ -34,4 +34,4 @@ def _own(places: Places) -> str:
     found = read_json(places.state / "secrets.json")
     if found is None or not any(places.postgres.glob(".s.PGSQL.*")):
         raise StackError(f"no stack runs in {places.state}; name a database, or `palestra up`.")
-    return provision.url(places.postgres, _SERVICE, found["postgres"][_SERVICE])
+    return database.url(places.postgres, _SERVICE, found["postgres"][_SERVICE])

@@ -18,7 +18,7 @@ from mesh.local.credentials import ADMIN, Credentials
 from mesh.local.errors import StackError
 from mesh.local.places import ROOT, Places, write_json
 from mesh.local.spec import Spec, Stage
-from mesh.local.stores import postgres, provision, redis
+from mesh.local.stores import database, postgres, redis
 from mesh.local.workers import CONTRACT, SAME, Copy
 
 HOST = "127.0.0.1"
@@ -167,10 +167,13 @@ def _postgres(
     places: Places, env: Mapping[str, str], credentials: Credentials, workers: Mapping[str, int]
 ) -> Spec:
     def once() -> None:
+        # Who starts a stack only: psycopg is a quarter of what any other command takes.
+        from mesh.local.stores import provision
+
         provision.apply(places.postgres, credentials.postgres, workers)
 
     password = credentials.postgres[ADMIN]
-    connections = provision.max_connections(workers)
+    connections = database.max_connections(workers)
     return postgres.spec(places, env, password, connections, once)
 
 

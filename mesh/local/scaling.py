@@ -15,7 +15,7 @@ from mesh.local import plan
 from mesh.local.crew import Crew
 from mesh.local.errors import StackError
 from mesh.local.places import ROOT
-from mesh.local.stores.provision import SPARE_WORKERS
+from mesh.local.stores.database import SPARE_WORKERS
 from mesh.local.workers import SAME, Copy
 
 MOST_SUBSETS = 8

@@ -18,7 +18,7 @@ from mesh import catalog
 from mesh.local import health, probes
 from mesh.local.places import ROOT, Places
 from mesh.local.spec import Spec, Stage
-from mesh.local.stores import provision
+from mesh.local.stores import database
 
 if TYPE_CHECKING:
     from mesh.local.credentials import Credentials
@@ -79,10 +79,10 @@ def worker(
             "PALESTRA_METRICS": f"unix:{metrics}",
             "PALESTRA_MESH": f"unix:{places.run / f'{service}.out.sock'}",
             "PALESTRA_MESH_PROOF_FILE": str(places.proof),
-            "PALESTRA_DATABASE_URL": provision.url(
+            "PALESTRA_DATABASE_URL": database.url(
                 places.postgres, service, credentials.postgres[service]
             ),
-            "PALESTRA_DATABASE_POOL": str(provision.POOL),
+            "PALESTRA_DATABASE_POOL": str(database.POOL),
             "PALESTRA_REDIS_URL": _redis_url(places, service, credentials),
             "PALESTRA_REGION": str(REGION),
             "PALESTRA_LOG_LEVEL": options.log_level,

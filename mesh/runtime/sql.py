@@ -209,14 +209,21 @@ async def _configure(connection: Connection) -> None:
 class Database:
     """A service's own schema, through a bounded pool."""
 
-    def __init__(self, url: str, *, pool_size: int = 8, application: str = "palestra") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        application: str = "palestra",
+        wait_s: float = WAIT_FOR_CONNECTION_S,
+    ) -> None:
         self.url = url
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             connection_class=Connection,
             min_size=1,
             max_size=pool_size,
-            timeout=WAIT_FOR_CONNECTION_S,
+            timeout=wait_s,
             reconnect_timeout=30,
             open=False,
             configure=_configure,

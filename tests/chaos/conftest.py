@@ -14,7 +14,7 @@ from tests.support.whole_stack import WholeStack, whole_stack
 @pytest.fixture(scope="session")
 def stack() -> Iterator[WholeStack]:
     """Three workers of training, one of everything else."""
-    with whole_stack({"training": 3}) as running:
+    with whole_stack({"training": 3}, on_disk=True) as running:
         yield running
 
 

@@ -127,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
     # A stack for each round of starting one; the last of them is loaded.
     for number in range(asked.rounds if "start" in asked.only else 1):
         begun = time.perf_counter()
-        with whole_stack({}, limits.raised()) as stack:
+        with whole_stack({}, limits.raised(), on_disk=True) as stack:
             progress.print(f"{number + 1}/{asked.rounds} start …", style="dim")
             started.append(measure.start(stack, time.perf_counter() - begun))
             if number == asked.rounds - 1 or "start" not in asked.only:

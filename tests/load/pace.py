@@ -1,4 +1,4 @@
-"""How dear everything is here, beside the machine that the targets are for.
+"""How dear everything is here, beside the machine on which the targets were held.
 
 Owns the yardsticks: work that does not change with Palestra, and what it cost there. A target
 is held or missed by what was measured; this says what a miss on a slower machine means.

@@ -16,13 +16,13 @@ from mesh.control import keys
 from mesh.local import binaries
 from mesh.local.credentials import ADMIN
 from mesh.local.places import ROOT, read_json
-from mesh.local.stores import provision
+from mesh.local.stores import database
 from tests.load.http1 import Answer, Connection, request
 from tests.load.peer import edge, rows
 from tests.load.session import Refused
 from tests.load.world import World, ask
 from tests.support.local_stack import free_port
-from tests.support.whole_stack import short_folder
+from tests.support.scratch import short_folder
 
 TUNED, ORM, BEHIND = "tuned", "orm", "edge"
 """The tuned form alone, the usual form alone, the tuned form behind an edge."""
@@ -43,7 +43,7 @@ async def beside(world: World, forms: Sequence[str]) -> AsyncIterator[World]:
     listed, streams = [(await ask(world.stack, "GET", path, token=token)).json() for path in paths]
     with world.stack.database() as database:
         rows.fill(database, listed["activities"], {world.hour: streams})
-    with short_folder() as folder, ExitStack() as running:
+    with short_folder(on_disk=True) as folder, ExitStack() as running:
         found = world
         for form in forms:
             port, processes = _start(world, form, folder, running)
@@ -66,7 +66,7 @@ def _start(
     passwords: Mapping[str, str] = (read_json(world.stack.state / "secrets.json") or {})["postgres"]
     told: dict[str, object] = {
         "form": TUNED if form == BEHIND else form,
-        "database_url": provision.url(world.stack.places.postgres, ADMIN, passwords[ADMIN]),
+        "database_url": database.url(world.stack.places.postgres, ADMIN, passwords[ADMIN]),
         "jwks": json.loads(found.jwks()),
         "port": port,
     }

@@ -124,7 +124,7 @@ async def _measure(running: Stores) -> None:
 
 def main() -> None:
     """Measures."""
-    with stores() as running:
+    with stores(on_disk=True) as running:
         asyncio.run(_measure(running))
 
 

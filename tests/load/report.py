@@ -59,7 +59,7 @@ def _rest(costs: Mapping[str, float] | None) -> float | None:
 
 def targets(measured: Sequence[Rounds], pace: Pace | None) -> Table:
     """A row for each target: what was measured, whether it holds, and what would have been
-    measured on the machine that the targets are for: in the middle, and from … to.
+    measured on the machine on which they were held: in the middle, and from … to.
     """
     shown = _empty()
     shown.add_column("CPU µs of", no_wrap=True)
@@ -120,7 +120,7 @@ def document(
     measured: Sequence[Rounds],
 ) -> dict[str, Any]:
     """`{"schema", "machine", "settings", "pace", "scenarios"}`; times in ms, CPU in µs for one
-    unit, the pace in times of what the same costs where the targets are for.
+    unit, the pace in times of what the same costs where the targets were held.
     """
     return {
         "schema": SCHEMA,

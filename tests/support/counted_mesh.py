@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 
 from mesh.local import envoy
 from tests.support.mesh_stack import MeshStack, until
+from tests.support.scratch import short_folder
 from tests.support.stores import Stores
-from tests.support.whole_stack import short_folder
 
 LIMITER = "limiter-0"
 # Of a machine that runs other tests at the same time.

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +26,7 @@ from mesh.local.places import ROOT, Places
 from mesh.local.spec import Probe, Spec, Stage
 from mesh.local.stores import redis
 from mesh.local.workers import SAME, Copy
+from tests.support.scratch import short_folder
 
 MODULE = "tests.support.local_stack"
 
@@ -192,13 +191,14 @@ class LocalStack:
 @contextmanager
 def local_stack(kind: str = "light") -> Iterator[LocalStack]:
     """A stack in a short folder of its own; whatever the test left is ended, and removed."""
-    folder = Path(tempfile.mkdtemp(prefix="pal-"))
-    stack = LocalStack(folder / "s", free_port(), kind)
-    try:
-        yield stack
-    finally:
-        stack.palestra("down")
-        shutil.rmtree(folder)
+    with short_folder() as folder:
+        # Closed to others, as the home of root is, in which it must serve as well.
+        folder.chmod(0o700)
+        stack = LocalStack(folder / "s", free_port(), kind)
+        try:
+            yield stack
+        finally:
+            stack.palestra("down")
 
 
 if __name__ == "__main__":

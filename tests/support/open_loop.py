@@ -11,21 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from tests.load.http1 import Connection, NotUnderstood
+from tests.support.standstill import Late
 
 MOST_AT_ONCE = 2_048
 _BODY_SHOWN = 200
 _LATE = 504
-
-
-class Late(NamedTuple):
-    """A request whose deadline passed (504), by `time.monotonic`."""
-
-    kind: str
-    begun_s: float
-    ended_s: float
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import httpx
 
 from tests.support.athletes import Athlete
+from tests.support.standstill import Late
 
 RENEWED_EVERY_S = 10.0
 NOT_BELIEVED = frozenset({"TOKEN_INVALID", "TOKEN_REVOKED"})
@@ -40,10 +41,11 @@ class Person:
 
     async def renew(self, rest: httpx.AsyncClient) -> None:
         """The next tokens; a failure is counted."""
+        begun_s = time.monotonic()
         told = await rest.post("/v1/auth:refresh", json={"refreshToken": self._refresh_token})
         self._crowd.renewals += 1
         if told.status_code != httpx.codes.OK:
-            self._crowd.fails("refresh", told)
+            self._crowd.fails("refresh", told, begun_s)
             return
         found = told.json()
         self._token, self._refresh_token = found["accessToken"], found["refreshToken"]
@@ -52,13 +54,14 @@ class Person:
     async def _read(self, rest: httpx.AsyncClient, path: str) -> None:
         for again in (False, True):
             headers = {"authorization": f"Bearer {self._token}"}
+            begun_s = time.monotonic()
             answer = await rest.get(path, headers=headers)
             self._crowd.sent += 1
             if answer.status_code == httpx.codes.OK:
                 return
             reason = answer.json()["details"][0]["reason"]
             if again or reason not in NOT_BELIEVED:
-                self._crowd.fails(path, answer)
+                self._crowd.fails(path, answer, begun_s)
                 return
             self._crowd.refused[f"{self._crowd.phase}: {reason}"] += 1
             await self.renew(rest)
@@ -74,14 +77,19 @@ class RenewingPeople:
         self.refused: Counter[str] = Counter()
         """Calls whose token was not believed, by phase; made again with another."""
         self.failures: Counter[str] = Counter()
+        self.late: list[Late] = []
+        """Those of the failures whose deadline passed."""
         self._people = [Person(each, self) for each in athletes]
         self._url, self._paths = athletes[0].stack.rest_url, paths
         self._every_s = len(athletes) / rate
 
-    def fails(self, what: str, answer: httpx.Response) -> None:
-        """Counts a failure."""
+    def fails(self, what: str, answer: httpx.Response, begun_s: float) -> None:
+        """Counts a failure of a call that began then, by `time.monotonic`."""
         words = f"{answer.status_code} {answer.json()['details'][0]['reason']}"
-        self.failures[f"{self.phase}: {what}: {words}"] += 1
+        kind = f"{self.phase}: {what}: {words}"
+        self.failures[kind] += 1
+        if answer.status_code == httpx.codes.GATEWAY_TIMEOUT:
+            self.late.append(Late(kind, begun_s, time.monotonic()))
 
     async def run(self) -> None:
         """Until `ending`."""

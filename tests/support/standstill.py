@@ -11,8 +11,10 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Final, NamedTuple
@@ -20,7 +22,11 @@ from typing import IO, Final, NamedTuple
 from mesh.local.places import ROOT
 
 NOTICED_S: Final = 0.1
-_NAP_S: Final = 0.005
+AFTERMATH_S: Final = 2.0
+"""What came together while a core stood still is worked off in this time."""
+MOST_EXCUSED: Final = 0.03
+"""Of all requests. A machine that stands still more often shows nothing."""
+_NAP_S: Final = 0.02
 _PRIORITY: Final = 50
 _FIRST: Final = "first"
 
@@ -29,6 +35,14 @@ class Stop(NamedTuple):
     """A core's standing still, by `time.monotonic`."""
 
     core: int
+    begun_s: float
+    ended_s: float
+
+
+class Late(NamedTuple):
+    """A request whose deadline passed (504), by `time.monotonic`."""
+
+    kind: str
     begun_s: float
     ended_s: float
 
@@ -45,11 +59,24 @@ class Stops:
         """Whether a core stood still at any moment of a span."""
         return any(stop.begun_s < ended_s and begun_s < stop.ended_s for stop in self.told)
 
+    def stood_s(self, begun_s: float, ended_s: float) -> float:
+        """For how long, all cores together, in a span."""
+        spans = (min(ended_s, stop.ended_s) - max(begun_s, stop.begun_s) for stop in self.told)
+        return sum(each for each in spans if each > 0)
+
+    def excused(self, late: Iterable[Late]) -> Counter[str]:
+        """Which requests were late while the machine stood still, by kind; none unless proven."""
+        return Counter(
+            each.kind
+            for each in late
+            if self.proven and self.during(each.begun_s - AFTERMATH_S, each.ended_s)
+        )
+
 
 @contextmanager
 def watched() -> Iterator[Stops]:
-    """Filled when the block ends."""
-    stops, lookers = Stops(), []
+    """Filled as it happens; whole when the block has ended."""
+    stops = Stops()
     with ExitStack() as ending:
         for core in sorted(os.sched_getaffinity(0)):
             command = [sys.executable, "-m", __name__, str(core)]
@@ -57,19 +84,19 @@ def watched() -> Iterator[Stops]:
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
             ending.enter_context(looker)
-            lookers.append(looker)
             stops.proven = _said(looker).readline() == f"{_FIRST}\n" and stops.proven
+            listening = threading.Thread(target=_listen, args=(looker, stops.told))
+            listening.start()
+            ending.callback(listening.join)
+            assert looker.stdin is not None
+            ending.callback(looker.stdin.close)
         yield stops
-        for looker in lookers:
-            stops.told += told(looker)
 
 
-def told(looker: subprocess.Popen[str]) -> list[Stop]:
-    """Ends a process that looks, once it has said how; what it has seen."""
-    assert looker.stdin is not None
-    looker.stdin.close()
-    lines = [line.split() for line in _said(looker)]
-    return [Stop(int(core), float(begun), float(ended)) for core, begun, ended in lines]
+def _listen(looker: subprocess.Popen[str], told: list[Stop]) -> None:
+    for line in _said(looker):
+        core, begun, ended = line.split()
+        told.append(Stop(int(core), float(begun), float(ended)))
 
 
 def _said(looker: subprocess.Popen[str]) -> IO[str]:
@@ -87,16 +114,13 @@ def _look(core: int) -> None:
         sys.stdin.read()
         return
     print(_FIRST, flush=True)
-    stops: list[Stop] = []
     before, ending = time.monotonic(), False
     while not ending:
         ending = bool(select.select([0], [], [], _NAP_S)[0])
         now = time.monotonic()
         if now - before > NOTICED_S:
-            stops.append(Stop(core, before, now))
+            print(core, before, now, flush=True)
         before = now
-    for each in stops:
-        print(each.core, each.begun_s, each.ended_s)
 
 
 if __name__ == "__main__":

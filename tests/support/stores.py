@@ -7,15 +7,13 @@ the end with all they wrote. The settings are mesh.local.stores' own.
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -23,12 +21,17 @@ import psycopg
 from mesh.local import credentials, plan, spawn
 from mesh.local.places import Places, prepare
 from mesh.local.spec import Health, Spec
-from mesh.local.stores import postgres, provision, redis
+from mesh.local.stores import database, postgres, provision, redis
+from mesh.runtime.sql import Database
+from tests.support import schemas
+from tests.support.scratch import short_folder
 
 START_S = 30.0
 SERVICES = ("identity", "integration", "training")
 COUNTERS = ("limiter",)
 WORKERS = dict.fromkeys(SERVICES, 12)
+PATIENCE_S = 30.0
+"""A hundred at once wait for eight connections: who comes first is asked, not how soon."""
 
 
 class Stores:
@@ -38,13 +41,14 @@ class Stores:
         self._places: Places = prepare(folder)
         self._passwords = credentials.ensure(self._places, SERVICES, COUNTERS)
         self._running: dict[str, tuple[Spec, subprocess.Popen[bytes]]] = {}
+        self._kept: dict[str, str] = {}
 
     @property
     def specs(self) -> dict[str, Spec]:
         """The processes, by name."""
         env = plan.base_environment()
         admin = self._passwords.postgres[credentials.ADMIN]
-        limit = provision.max_connections(WORKERS)
+        limit = database.max_connections(WORKERS)
         made = (
             postgres.spec(self._places, env, admin, limit, self._provision),
             redis.spec(self._places, env, self._passwords.redis, SERVICES, COUNTERS),
@@ -56,7 +60,11 @@ class Stores:
 
     def database_url(self, service: str) -> str:
         """A libpq URL of the service's own role."""
-        return provision.url(self._places.postgres, service, self._passwords.postgres[service])
+        return database.url(self._places.postgres, service, self._passwords.postgres[service])
+
+    def database(self, service: str) -> Database:
+        """The service's own schema, for as many at once as a test has."""
+        return Database(self.database_url(service), wait_s=PATIENCE_S)
 
     def redis_url(self, service: str) -> str:
         """A Redis URL of the service's own user."""
@@ -102,13 +110,40 @@ class Stores:
         self._running.clear()
 
     def clear(self, services: Iterable[str] = SERVICES) -> None:
-        """Empties the services' schemas and Redis."""
-        import redis as client
-
+        """Removes what is in the services' schemas, tables and all, and empties Redis."""
+        self._kept.clear()
         for service in services:
-            with psycopg.connect(self.database_url(service), autocommit=True) as connection:
+            with self._schema(service) as connection:
                 connection.execute(f"DROP SCHEMA {service} CASCADE")
         self._provision()
+        self._flush()
+
+    def keep(self) -> None:
+        """Has `empty` come back to the tables that there are now."""
+        for service in SERVICES:
+            with self._schema(service) as connection:
+                self._kept[service] = schemas.shape(connection)
+
+    def empty(self) -> bool:
+        """Removes all rows, which is far quicker than `clear`, and empties Redis.
+
+        Does nothing, and says so, where a table is not as it was kept.
+        """
+        with ExitStack() as stack:
+            found = {each: stack.enter_context(self._schema(each)) for each in SERVICES}
+            if any(schemas.shape(found[each]) != self._kept.get(each) for each in SERVICES):
+                return False
+            for connection in found.values():
+                schemas.empty(connection)
+        self._flush()
+        return True
+
+    def _schema(self, service: str) -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(self.database_url(service), autocommit=True)
+
+    def _flush(self) -> None:
+        import redis as client
+
         admin = self._passwords.redis[credentials.ADMIN]
         path = str(self._places.run / "redis.sock")
         with client.Redis(
@@ -129,17 +164,13 @@ async def _until_serving(each: Spec, process: subprocess.Popen[bytes], log: Path
 
 
 @contextmanager
-def stores() -> Iterator[Stores]:
-    """Both stores, running, in a short folder of their own."""
-    folder = Path(tempfile.mkdtemp(prefix="pal-"))
-    if os.geteuid() == 0:
-        # PostgreSQL does not run as root, and must reach its data.
-        folder.chmod(0o711)
-    made = Stores(folder / "s")
-    try:
-        for name in made.specs:
-            made.start(name)
-        yield made
-    finally:
-        made.stop()
-        shutil.rmtree(folder)
+def stores(*, on_disk: bool = False) -> Iterator[Stores]:
+    """Both stores, running, in a short folder of their own: in memory where there is room."""
+    with short_folder(on_disk=on_disk) as folder:
+        made = Stores(folder / "s")
+        try:
+            for name in made.specs:
+                made.start(name)
+            yield made
+        finally:
+            made.stop()

@@ -23,7 +23,7 @@ from mesh.runtime.errors import Unavailable
 from mesh.runtime.handler import Handler, Run
 from mesh.runtime.leases import Leases
 from mesh.runtime.service import connect_redis
-from mesh.runtime.sql import Database, Session, Statement
+from mesh.runtime.sql import Session, Statement
 from mesh.runtime.tasks import end
 from palestra.identity.v1.events_pb2 import ProfileUpdated, PublicCard
 from palestra.mesh.v1.event_pb2 import Event
@@ -73,12 +73,24 @@ class Bus:
 
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
-        self.publisher = Database(stores.database_url(PUBLISHER))
-        self.consumer = Database(stores.database_url(CONSUMER))
+        self.publisher = stores.database(PUBLISHER)
+        self.consumer = stores.database(CONSUMER)
         self.redis: Redis = connect_redis(stores.redis_url(PUBLISHER))
 
+    async def renew(self) -> None:
+        """Opens it with nothing in it, whatever the tests before have left."""
+        if not await asyncio.to_thread(self.stores.empty):
+            await asyncio.to_thread(self.stores.clear)
+            await self._make_tables()
+            await asyncio.to_thread(self.stores.keep)
+        await self._open_pools()
+
     async def open(self) -> None:
-        """Makes the tables and opens the pools."""
+        """Brings the tables up to date and opens the pools."""
+        await self._make_tables()
+        await self._open_pools()
+
+    async def _make_tables(self) -> None:
         identity = Path("services/identity/migrations").resolve()
         for service, own in ((PUBLISHER, identity), (CONSUMER, None)):
             url = self.stores.database_url(service)
@@ -90,6 +102,8 @@ class Bus:
                 await connection.execute(
                     f"CREATE TABLE {table} (key {key}, version bigint NOT NULL)"
                 )
+
+    async def _open_pools(self) -> None:
         await self.publisher.open()
         await self.consumer.open()
 

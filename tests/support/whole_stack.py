@@ -7,9 +7,7 @@ stores by the operator's own accounts. Kills by the process ids that the supervi
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,9 +21,10 @@ import redis
 from mesh.local import launch, places, plan, view
 from mesh.local.credentials import ADMIN
 from mesh.local.places import Places, read_json, write_json
-from mesh.local.stores import provision
+from mesh.local.stores import database
 from tests.support.local_stack import free_port, until
 from tests.support.mesh_stack import failed_scripts
+from tests.support.scratch import short_folder
 from tests.support.shops import RealShop
 from tests.support.span_sink import SpanSink
 
@@ -108,7 +107,7 @@ class WholeStack:
     def database(self, role: str = ADMIN) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection to PostgreSQL as one of its roles."""
         password = self._passwords("postgres")[role]
-        return psycopg.connect(provision.url(self.places.postgres, role, password), autocommit=True)
+        return psycopg.connect(database.url(self.places.postgres, role, password), autocommit=True)
 
     def redis(self, user: str = ADMIN, *, as_text: bool = True) -> redis.Redis:
         """A connection to Redis as one of its users; answers are bytes unless `as_text`."""
@@ -142,14 +141,16 @@ def whole_stack(
     shop: RealShop | None = None,
     spans: SpanSink | None = None,
     identity: Mapping[str, str] | None = None,
+    *,
+    on_disk: bool = False,
 ) -> Iterator[WholeStack]:
     """A stack of its own, SERVING; ended, and its folder removed, when the block is left.
 
     `overrides` is what an operator changed of the contract before the start; `scan` who
     looks at what is sent; `spans` who is sent what services trace; `identity` its settings,
-    PALESTRA_IDENTITY_…, by their names.
+    PALESTRA_IDENTITY_…, by their names. It is in memory where there is room, or `on_disk`.
     """
-    with short_folder() as folder:
+    with short_folder(on_disk=on_disk) as folder:
         options = plan.Options(
             state=folder / "s",
             port=free_port(),
@@ -168,16 +169,3 @@ def whole_stack(
             yield running
             wrong = failed_scripts(running.places.logs)
             assert not wrong, wrong[:5]
-
-
-@contextmanager
-def short_folder() -> Iterator[Path]:
-    """A folder with room for a state folder's sockets, removed at the end."""
-    # pytest's own folders are too deep for a socket's name.
-    folder = Path(tempfile.mkdtemp(prefix="plw-"))
-    # Root's PostgreSQL runs as another user, which must come through.
-    folder.chmod(0o711)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)

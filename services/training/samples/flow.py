@@ -120,8 +120,12 @@ def _measured(streams: Streams) -> Streams:
     """Without the rows that other channels have made, such as beats between seconds."""
     if not streams.channels:
         return streams.kept(np.zeros(len(streams.time_ms), dtype=np.bool_))
-    empty = np.logical_and.reduce([np.isnan(values) for values in streams.channels.values()])
-    return streams.kept(~empty) if empty.any() else streams
+    empty = np.ones(len(streams.time_ms), dtype=np.bool_)
+    for values in streams.channels.values():
+        empty &= np.isnan(values)
+        if not empty.any():
+            return streams
+    return streams.kept(~empty)
 
 
 def _decimals(specs: Sequence[ChannelSpec]) -> dict[str, int]:

@@ -21,9 +21,12 @@ def streams_json(streams: Streams, decimals: Mapping[str, int]) -> bytes:
     `decimals` per channel; a channel that it does not name is printed exactly. 8 by 3,600
     points take about 0.5 ms.
     """
-    channels = {
-        name: _printable(values, decimals.get(name)) for name, values in streams.channels.items()
-    }
+    # Rounding multiplies first, which overflows for the largest doubles.
+    with np.errstate(over="ignore", invalid="ignore"):
+        channels = {
+            name: _printable(values, decimals.get(name))
+            for name, values in streams.channels.items()
+        }
     document: dict[str, Any] = {
         "timeMs": np.ascontiguousarray(streams.time_ms),
         "channels": channels,
@@ -37,17 +40,17 @@ def _printable(values: Floats, decimals: int | None) -> Any:
     """What orjson prints without noise; it prints NaN as null."""
     if decimals is None:
         return np.ascontiguousarray(values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        rounded = np.round(values, decimals)
-    # Rounding multiplies first, which overflows for the largest doubles.
-    rounded = np.where(np.isfinite(rounded), rounded, values)
+    rounded = np.round(values, decimals)
+    finite = np.isfinite(rounded)
+    if not finite.all():
+        rounded = np.where(finite, rounded, values)
+        finite = np.isfinite(rounded)
     if decimals > 0:
         return rounded
-    known = np.isfinite(rounded) & (np.abs(rounded) < 2**53)
-    whole = np.where(known, rounded, 0.0).astype(np.int64)
+    known = finite & (np.abs(rounded) < 2**53)
     if known.all():
-        return whole
-    listed: list[int | None] = whole.tolist()
+        return rounded.astype(np.int64)
+    listed: list[int | None] = np.where(known, rounded, 0.0).astype(np.int64).tolist()
     for gap in np.flatnonzero(~known).tolist():
         listed[gap] = None
     return listed

@@ -295,7 +295,7 @@ def test_a_link_that_is_not_ours_or_over_sends_nothing(desk: Desk, rest: httpx.C
     link, sent = desk.upload(), content(100)
     forged = link.replace("max-bytes=1048576", "max-bytes=9048576")
     assert refusal(rest.put(forged, content=sent)) == (403, "PERMISSION_DENIED", "LINK_INVALID")
-    short = desk.upload(for_s=1)
+    short = desk.upload(for_s=2)
     until(lambda: refusal(rest.put(short, content=b""))[2] == "LINK_EXPIRED", 5, "the link expires")
 
 

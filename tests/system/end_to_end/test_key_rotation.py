@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from tests.support.athletes import Athlete, Club, club
 from tests.support.local_stack import until
 from tests.support.renewing_people import RenewingPeople
 from tests.support.signing_keys import identitys_own
+from tests.support.standstill import MOST_EXCUSED, watched
 from tests.support.watches import Sent, Watch
 from tests.support.whole_stack import WholeStack, whole_stack
 from tests.system.end_to_end.test_rolling import in_the_background, overrides, recording
@@ -157,6 +158,14 @@ def read_anew(sent: Sent) -> Sent:
     return replace(sent, athlete=replace(sent.athlete, token=token))
 
 
+def troubles(sent: Sequence[Sent]) -> list[str]:
+    """What is not whole, or is not read as it was sent."""
+    found = [str(each.report) for each in sent if not each.report.whole]
+    for each in sent:
+        found += asyncio.run(read_anew(each).differences())
+    return found
+
+
 @pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(400)
@@ -180,7 +189,7 @@ def test_keys_turn_and_are_withdrawn_under_load_and_no_client_fails(
 
     with in_the_background(crowd):
         until(lambda: crowd.live() >= STREAMS, 30.0, "every watch streams")
-        with in_the_background(load):
+        with watched() as stops, in_the_background(load):
             load.phase = "turning"
             for _ in range(2):
                 until(another_signs, 2 * SIGNS_S, "a key turned by the clock")
@@ -205,9 +214,11 @@ def test_keys_turn_and_are_withdrawn_under_load_and_no_client_fails(
             before = load.sent
             until(lambda: load.sent - before > 5 * RATE, 60.0, "they go on")
     print(f"\n{load.sent} calls, {load.renewals} renewals, {len(seen)} keys; {dict(load.refused)}")
-    print(dict(load.failures))
+    forgiven = stops.excused(load.late)
+    print(dict(load.failures), f"cores stood still {len(stops.told)} times, late in it {forgiven}")
     print(f"last believed {took_s:.2f} s after it was withdrawn; {thief.tries} tries")
-    assert dict(load.failures) == {}, stack.logs()
+    assert load.failures - forgiven == {}, (stops, stack.logs())
+    assert forgiven.total() <= MOST_EXCUSED * load.sent, stops
     # Before the withdrawal nobody's token was refused: each key was known before it signed.
     assert not [each for each in load.refused if each.startswith(("before", "turning"))]
     assert load.sent > 20 * RATE
@@ -218,7 +229,5 @@ def test_keys_turn_and_are_withdrawn_under_load_and_no_client_fails(
     assert took_s > -1
     assert thief.tries > 100
     assert took_s < WITHIN_S
-    assert [str(each.report) for each in crowd.sent if not each.report.whole] == []
-    for each in crowd.sent:
-        assert asyncio.run(read_anew(each).differences()) == []
+    assert troubles(crowd.sent) == []
     assert sum(each.report.samples for each in crowd.sent) > 0

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from mesh.local.stores import provision
+from mesh.local.stores.database import url
 from mesh.runtime import migrate
 from mesh.runtime.bus import Consumer
 from mesh.runtime.channel import MeshChannel
@@ -131,15 +131,15 @@ async def test_a_copy_of_another_service_never_shows_what_its_reader_knows_to_be
     stack: WholeStack, athletes: Club, door: grpc.aio.Channel
 ) -> None:
     passwords = stack._passwords("postgres")[SERVICE]
-    url = provision.url(stack.places.postgres, SERVICE, passwords)
-    await asyncio.to_thread(migrate.migrate, url, None)
-    database = Database(url)
+    own = url(stack.places.postgres, SERVICE, passwords)
+    await asyncio.to_thread(migrate.migrate, own, None)
+    database = Database(own)
     await database.open()
     address = f"unix://{SERVICE}:{stack._passwords('redis')[SERVICE]}@{stack.places.run}/redis.sock"
     redis = connect_redis(address, repeats=0)
     mesh = cast("MeshChannel", Door(door))
     copy = Relations(database, mesh)
-    leases = Leases(url)
+    leases = Leases(own)
     # A group of its own: the service's own process goes on hearing what it hears.
     for name, work in Consumer(database, redis, "test-of-relations", copy.handlers).works():
         leases.add(f"test {name}", work)

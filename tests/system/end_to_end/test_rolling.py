@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +27,8 @@ from tests.load.http1 import request
 from tests.load.limits import raised
 from tests.support.athletes import Athlete, Club, club
 from tests.support.local_stack import until
-from tests.support.open_loop import Late, OpenLoop, Tally
-from tests.support.standstill import Stop, Stops, watched
+from tests.support.open_loop import OpenLoop
+from tests.support.standstill import MOST_EXCUSED, watched
 from tests.support.watches import Sent, Watch
 from tests.support.whole_stack import WholeStack, whole_stack
 
@@ -40,10 +39,6 @@ STEPS = (("restart", "{}"), ("scale", "{}=3"), ("scale", "{}=2"))
 SERVICES = ("identity", "integration", "training")
 SPEED = 3
 LIVE_S = 100
-AFTERMATH_S = 2.0
-"""What came together while a core stood still is worked off in this time."""
-MOST_EXCUSED = 0.03
-"""Of all requests. A machine that stands still more often shows nothing here."""
 
 
 def overrides() -> dict[str, Any]:
@@ -128,15 +123,6 @@ def palestra(stack: WholeStack, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def excused(tally: Tally, stops: Stops) -> Counter[str]:
-    """The requests that were late while the machine stood still."""
-    return Counter(
-        late.kind
-        for late in tally.late
-        if stops.proven and stops.during(late.begun_s - AFTERMATH_S, late.ended_s)
-    )
-
-
 def workout(athlete: Athlete, folder: Path) -> str:
     """An activity to be asked for."""
 
@@ -144,18 +130,6 @@ def workout(athlete: Athlete, folder: Path) -> str:
         return await Watch(athlete, folder).send(await recording(60))
 
     return asyncio.run(send()).report.activity
-
-
-def test_only_what_was_late_while_a_core_stood_still_is_excused() -> None:
-    tally = Tally()
-    for kind, begun_s in (("before", 5.0), ("in it", 9.5), ("after", 12.0), ("long after", 13.0)):
-        tally.failures[kind] += 1
-        tally.late.append(Late(kind, begun_s, begun_s + 1.0))
-    tally.failures["in it: 503"] += 1
-    stops = Stops([Stop(0, 10.0, 10.4)])
-    assert set(excused(tally, stops)) == {"in it", "after"}
-    stops.proven = False
-    assert not excused(tally, stops)
 
 
 @pytest.mark.alone
@@ -182,7 +156,7 @@ def test_every_service_restarts_and_scales_under_load_and_nothing_fails(
     tally = load.tally
     resumed = sum(each.report.resumed for each in crowd.sent)
     samples = sum(each.report.samples for each in crowd.sent)
-    forgiven = excused(tally, stops)
+    forgiven = stops.excused(tally.late)
     stood_still_s = sum(stop.ended_s - stop.begun_s for stop in stops.told)
     print(
         f"\n{tally.sent} requests, slowest {tally.slowest_s:.2f} s; {len(crowd.sent)} workouts, "

@@ -18,7 +18,7 @@ import pytest
 
 from mesh.local.places import ROOT
 from tests.support.local_stack import free_port
-from tests.support.whole_stack import short_folder
+from tests.support.scratch import short_folder
 
 SECOND_START_S = 15.0
 LIMIT_S = 90.0

@@ -32,10 +32,10 @@ from palestra.identity.v1 import person_key_service_pb2 as keys
 from palestra.identity.v1.person_key_service_pb2_grpc import PersonKeyServiceStub
 from services.identity.service import SERVICE, _sealer
 from tests.support import mesh_calls
+from tests.support.scratch import short_folder
 from tests.support.stores import Stores
 from tests.support.stores import stores as started
 from tests.support.told_people import execute, register
-from tests.support.whole_stack import short_folder
 
 PROOF = "the proof of this test"
 KEY = SealKey(b"\1\2\3\4", b"s" * 32)

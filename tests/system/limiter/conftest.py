@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.scratch import short_folder
 from tests.support.stores import Stores
-from tests.support.whole_stack import short_folder
 
 
 @pytest.fixture(scope="package")

@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from mesh.local.places import Places
 from mesh.local.stores import provision
+from mesh.local.stores.database import BESIDE_POOL, DATABASE, POOL, SPARE_WORKERS, url
 from tests.support.local_stack import LocalStack, local_stack, until
 
 SEED = random.randrange(1 << 32)
@@ -42,8 +43,8 @@ def secrets(stack: LocalStack) -> dict[str, dict[str, str]]:
 def database(stack: LocalStack, role: str) -> psycopg.Connection:
     folder = Places(stack.state).postgres
     password = secrets(stack)["postgres"][role]
-    name = "postgres" if role == "palestra" else provision.DATABASE
-    return psycopg.connect(provision.url(folder, role, password, name), autocommit=True)
+    name = "postgres" if role == "palestra" else DATABASE
+    return psycopg.connect(url(folder, role, password, name), autocommit=True)
 
 
 def cache(stack: LocalStack, user: str) -> redis.Redis:
@@ -167,14 +168,14 @@ def test_a_role_is_refused_on_another_services_tables(stack: LocalStack) -> None
 def test_a_role_is_refused_without_its_password_and_in_other_databases(stack: LocalStack) -> None:
     folder = Places(stack.state).postgres
     password = secrets(stack)["postgres"]["training"]
-    for url in (
-        provision.url(folder, "training", "wrong"),
-        provision.url(folder, "identity", password),
-        provision.url(folder, "training", password, "postgres"),
-        provision.url(folder, "training", password, "template1"),
+    for refused in (
+        url(folder, "training", "wrong"),
+        url(folder, "identity", password),
+        url(folder, "training", password, "postgres"),
+        url(folder, "training", password, "template1"),
     ):
         with pytest.raises(psycopg.OperationalError):
-            psycopg.connect(url).close()
+            psycopg.connect(refused).close()
 
 
 def test_postgresql_keeps_fsync_and_opens_no_tcp_port(stack: LocalStack) -> None:
@@ -204,8 +205,8 @@ def test_every_pool_fits_into_the_servers_connections(stack: LocalStack) -> None
             " - current_setting('superuser_reserved_connections')::int"
         ).fetchone()
     assert row is not None
-    one = provision.POOL + provision.BESIDE_POOL
-    spare = provision.SPARE_WORKERS * one
+    one = POOL + BESIDE_POOL
+    spare = SPARE_WORKERS * one
     assert limits["training"] >= 3 * one + spare
     # The spare workers are anyone's, but are there once: whoever takes all of them
     # leaves the others what they started with, and a successor's place for each.
@@ -217,7 +218,7 @@ def test_a_new_service_gets_its_role_in_an_existing_data_folder(stack: LocalStac
     folder = Places(stack.state).postgres
     for _ in range(2):
         provision.apply(folder, passwords, {"training": 3, "social": 1})
-    with psycopg.connect(provision.url(folder, "social", "secret"), autocommit=True) as social:
+    with psycopg.connect(url(folder, "social", "secret"), autocommit=True) as social:
         social.execute("CREATE TABLE groups (name text)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             social.execute("SELECT * FROM training.laps")

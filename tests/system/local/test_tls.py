@@ -17,7 +17,7 @@ from cryptography import x509
 from mesh.local import launch, plan
 from palestra_client import Palestra
 from tests.support.local_stack import free_port
-from tests.support.whole_stack import short_folder
+from tests.support.scratch import short_folder
 
 ORIGIN = "https://app.example"
 

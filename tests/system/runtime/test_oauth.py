@@ -56,9 +56,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def shared(running_stores: Stores) -> AsyncIterator[Bus]:
     """One database for all: each test has people and apps of its own."""
-    running_stores.clear()
     made = Bus(running_stores)
-    await made.open()
+    await made.renew()
     yield made
     await made.close()
 

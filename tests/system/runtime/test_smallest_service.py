@@ -21,8 +21,8 @@ from mesh.local.places import ROOT
 from mesh.local.spec import Health
 from palestra.identity.v1 import key_service_pb2, key_service_pb2_grpc
 from tests.support import mesh_calls
+from tests.support.scratch import short_folder
 from tests.support.stores import Stores
-from tests.support.whole_stack import short_folder
 
 PROOF = "the proof of this test"
 MODULE = "tests.support.smallest_service"

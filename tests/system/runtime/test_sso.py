@@ -112,9 +112,8 @@ def answer(begun: Begun, told: dict[str, str]) -> Answer:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def shared(running_stores: Stores) -> AsyncIterator[Bus]:
     """One database for all: each test has people of its own."""
-    running_stores.clear()
     made = Bus(running_stores)
-    await made.open()
+    await made.renew()
     yield made
     await made.close()
 

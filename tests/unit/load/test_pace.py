@@ -1,4 +1,4 @@
-"""How dear a machine is beside the one that the targets are for."""
+"""How dear a machine is beside the one on which the targets were held."""
 
 from __future__ import annotations
 

@@ -16,22 +16,22 @@ from mesh.local.cli import options
 from mesh.local.credentials import Credentials
 from mesh.local.errors import StackError
 from mesh.local.places import Places
-from mesh.local.stores import provision, redis
+from mesh.local.stores import database, redis
 from mesh.runtime import settings
 
 
 def test_a_database_url_survives_spaces_and_percent_signs() -> None:
-    found = conninfo_to_dict(provision.url(Path("/a b/50%/pg"), "training", "secret"))
+    found = conninfo_to_dict(database.url(Path("/a b/50%/pg"), "training", "secret"))
     assert found["host"] == "/a b/50%/pg"
     assert (found["user"], found["password"]) == ("training", "secret")
     assert found["dbname"] == "palestra"
 
 
 def test_connections_suffice_for_every_worker_and_one_more() -> None:
-    one = provision.POOL + provision.BESIDE_POOL
+    one = database.POOL + database.BESIDE_POOL
     workers = {"identity": 1, "training": 3}
-    assert provision.role_connections(3) == (4 + provision.SPARE_WORKERS) * one
-    assert provision.max_connections(workers) >= (6 + provision.SPARE_WORKERS) * one
+    assert database.role_connections(3) == (4 + database.SPARE_WORKERS) * one
+    assert database.max_connections(workers) >= (6 + database.SPARE_WORKERS) * one
 
 
 def test_every_service_has_a_user_and_nobody_else_may_log_in() -> None:
@@ -55,7 +55,7 @@ def test_a_worker_is_told_nothing_that_it_does_not_read(tmp_path: Path) -> None:
     )
     read = {f"{settings.PREFIX}{each.name.upper()}" for each in fields(settings.Settings)}
     assert set(given.env) <= read
-    assert settings.read(settings.Settings, environ=given.env).database_pool == provision.POOL
+    assert settings.read(settings.Settings, environ=given.env).database_pool == database.POOL
 
 
 def test_identity_is_told_its_settings_of_the_environment_and_nobody_else_is(

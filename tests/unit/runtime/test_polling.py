@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mesh import polling
 from mesh.local.places import ROOT
-from tests.support.whole_stack import short_folder
+from tests.support.scratch import short_folder
 
 _SERVES = """
 import asyncio, resource, sys

@@ -54,6 +54,25 @@ def test_the_extremes_of_every_channel_are_drawn(source: Streams, resolution: in
             assert np.nanmax(drawn.channels[name]) == np.nanmax(values)
 
 
+@given(streams(), st.integers(2, 130))
+@settings(deadline=None)
+def test_every_stretch_keeps_its_extremes(source: Streams, resolution: int) -> None:
+    count = len(source.time_ms)
+    stretches = (resolution - 2) // (2 * max(len(source.channels), 1))
+    if stretches < 1 or count <= resolution:
+        return
+    size = -(-count // stretches)
+    times = np.arange(count)
+    drawn = downsample(Streams(times, source.channels), resolution)
+    for name, values in source.channels.items():
+        for begin in range(0, count, size):
+            there = values[begin : begin + size]
+            seen = drawn.channels[name][drawn.time_ms // size == begin // size]
+            if not np.isnan(there).all():
+                assert np.nanmin(seen) == np.nanmin(there)
+                assert np.nanmax(seen) == np.nanmax(there)
+
+
 def _exact(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[str]:
     return [repr(value) for value in values.tolist()]
 

@@ -78,14 +78,25 @@ def _kept(columns: Sequence[Floats], count: int, resolution: int) -> Indices:
 def _extremes(values: Floats, stretches: int) -> Indices:
     """The indices of the smallest and the largest value in each stretch that has any."""
     size = -(-len(values) // stretches)
-    padded = np.full(stretches * size, np.nan)
-    padded[: len(values)] = values
-    table = padded.reshape(stretches, size)
+    whole = len(values) // size * size
+    found = _extremes_of_rows(values[:whole].reshape(-1, size))
+    if whole == len(values):
+        return found
+    # The last stretch is shorter.
+    return np.concatenate((found, _extremes_of_rows(values[None, whole:]) + whole))
+
+
+def _extremes_of_rows(table: Floats) -> Indices:
+    """The same for each row, as indices of the flattened table."""
+    low = high = table
+    starts = np.arange(0, table.size, table.shape[1])
     gaps = np.isnan(table)
-    rows = np.flatnonzero(~gaps.all(axis=1))
-    low = np.where(gaps, np.inf, table)[rows].argmin(axis=1)
-    high = np.where(gaps, -np.inf, table)[rows].argmax(axis=1)
-    return np.concatenate((rows * size + low, rows * size + high))
+    if gaps.any():
+        some = ~gaps.all(axis=1)
+        starts = starts[some]
+        low = np.where(gaps, np.inf, table)[some]
+        high = np.where(gaps, -np.inf, table)[some]
+    return np.concatenate((starts + low.argmin(axis=1), starts + high.argmax(axis=1)))
 
 
 def _filled(chosen: NDArray[np.bool_], resolution: int) -> Indices:
