@@ -34,11 +34,13 @@ Row: TypeAlias = asking.Row
 Found = TypeVar("Found")
 WAIT_FOR_CONNECTION_S = 2.0
 BY_INDEX: Final = (
-    "-c enable_seqscan=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan"
+    "-c enable_seqscan=off -c enable_mergejoin=off -c enable_hashjoin=off -c enable_material=off "
+    "-c plan_cache_mode=force_generic_plan"
 )
 """Statements here ask by a key. A plan that was made for a table while it was small, and reads
 all of it, would be kept when it is large: until it is analysed again, a batch of samples costs
-ten times as much. What has no index to go by is read whole all the same. One plan for all
+ten times as much. A hash of all its rows, or a copy of them, is such a plan, even if an index
+is what it is read by. What has no index to go by is read whole all the same. One plan for all
 values, from the first time on: PostgreSQL would make one anew for the values of the first five
 calls, and for those of every call where it hopes for less, which costs more than most answers."""
 

@@ -21,7 +21,9 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
@@ -123,16 +125,19 @@ _wanted = (
     .table_valued(column("user_id", Uuid), column("session_id", Uuid))
     .render_derived(name="wanted")
 )
-GET_SESSIONS = Statement(
-    select(SESSIONS.c.user_id, SESSIONS.c.session_id, *_stored_session).join_from(
-        _wanted,
-        SESSIONS,
-        and_(
-            SESSIONS.c.user_id == _wanted.c.user_id,
-            SESSIONS.c.session_id == _wanted.c.session_id,
-        ),
+# Each is looked up by its key, whatever PostgreSQL believes of the table: OFFSET keeps it from
+# turning the two round.
+_theirs = (
+    select(SESSIONS.c.user_id, SESSIONS.c.session_id, *_stored_session)
+    .where(
+        SESSIONS.c.user_id == _wanted.c.user_id,
+        SESSIONS.c.session_id == _wanted.c.session_id,
     )
+    .correlate(_wanted)
+    .offset(literal_column("0"))
+    .lateral("theirs")
 )
+GET_SESSIONS = Statement(select(_theirs).select_from(_wanted.join(_theirs, true())))
 _input = (
     func.unnest(
         _array("users", Uuid),
@@ -154,6 +159,13 @@ _input = (
     )
     .render_derived(name="input")
 )
+# True of every batch. PostgreSQL takes an array for ten rows and each of these for a third of
+# them; by ten it would read the table and look in the array, if it was analysed with five rows.
+_in_order = (
+    _input.c.first_seq > 0,
+    _input.c.last_seq >= _input.c.first_seq,
+    _input.c.samples >= 0,
+)
 _advanced = (
     update(SESSIONS)
     .where(
@@ -162,6 +174,7 @@ _advanced = (
         SESSIONS.c.epoch == _input.c.epoch,
         SESSIONS.c.last_seq == _input.c.first_seq - 1,
         ~SESSIONS.c.closed,
+        *_in_order,
     )
     .values(
         last_seq=_input.c.last_seq,
