@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 
 import grpc
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mesh.control.resources import retries
 from palestra.identity.v1 import profile_service_pb2, profile_service_pb2_grpc
 from tests.support.mesh_stack import MeshStack, until, write_json
 from tests.system.mesh.test_edge_rest import reason, seen
@@ -170,12 +172,16 @@ def test_workers_come_and_go(mesh: MeshStack, user: httpx.Client) -> None:
 
 def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None:
     statuses: list[int] = []
+    refusals: list[str] = []
     done = threading.Event()
 
     def load() -> None:
         with httpx.Client(base_url=mesh.url, headers=bearer(mesh.token()), timeout=10) as client:
             while not done.is_set():
-                statuses.append(client.get("/v1/users/me/activities/a1").status_code)
+                answer = client.get("/v1/users/me/activities/a1")
+                if answer.status_code != 200:
+                    refusals.append(f"call {len(statuses)}: {answer.text}")
+                statuses.append(answer.status_code)
                 time.sleep(0.005)
 
     mesh.start_worker("training", 1)
@@ -195,7 +201,9 @@ def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None
         until(lambda: len(statuses) >= wanted, f"{count} more calls", 60)
 
     try:
-        more_calls(30)
+        # The edge tries again only while most calls succeed: these give back what refusals of
+        # the tests before have taken.
+        more_calls(ceil(retries.TOKENS / retries.REFILL))
         mesh.kill("training-1")
         more_calls(50)
         mesh.start_worker("training", 1)
@@ -207,7 +215,7 @@ def test_a_worker_restarts_under_load_and_no_read_fails(mesh: MeshStack) -> None
         thread.join()
         mesh.hand_over("training", [0])
     assert len(statuses) > 100
-    assert set(statuses) == {200}
+    assert not refusals
 
 
 @pytest.mark.parametrize(
